@@ -1,0 +1,93 @@
+//! Strict JSON in, RFC 8785 bytes out.
+//!
+//! Two programs that read one text must read the same thing, or what was signed is not what is done.
+//! So everything on which JSON readers differ is refused: duplicate members, lone surrogates, integers
+//! beyond ±(2^53−1), numbers that a double cannot hold, deep nesting, anything after the value. What
+//! is left has exactly one meaning and, by RFC 8785, exactly one canonical text.
+//!
+//! Reading is iterative, so a hostile text cannot exhaust the stack. A [`Json`] value holds the rules
+//! by construction: its numbers are finite, its objects are sorted and free of duplicates.
+
+mod number;
+
+mod value;
+
+mod parse;
+
+mod write;
+
+mod scan;
+
+mod serialize;
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::error::JsonError;
+
+pub use self::value::{Json, Number, Object};
+
+/// The largest integer that is read, in magnitude: 2^53−1.
+pub const MAX_INTEGER: u64 = 9_007_199_254_740_991;
+
+/// The deepest nesting of arrays and objects that is read by default.
+pub const MAX_DEPTH: usize = 64;
+
+/// How much of a text is read before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest text, in bytes.
+    pub bytes: usize,
+    /// The deepest nesting of arrays and objects. A scalar has depth 0, `[]` depth 1. At most
+    /// [`MAX_DEPTH`]: a higher limit is taken for that one, so that no value can exhaust the stack later.
+    pub depth: usize,
+}
+
+impl Limits {
+    /// A limit of `bytes` and the default depth.
+    pub const fn bytes(bytes: usize) -> Self {
+        Self { bytes, depth: MAX_DEPTH }
+    }
+}
+
+/// Reads one strict JSON value.
+///
+/// # Errors
+/// A [`JsonError`] that names the byte at which the text stops being strict JSON.
+pub fn parse(text: &[u8], limits: Limits) -> Result<Json, JsonError> {
+    parse::parse(text, limits)
+}
+
+/// The RFC 8785 form of a strict JSON text. A text that already is in that form is returned as it is.
+///
+/// # Errors
+/// A [`JsonError`] that names the byte at which the text stops being strict JSON.
+pub fn canonicalize(text: &[u8], limits: Limits) -> Result<Cow<'_, [u8]>, JsonError> {
+    if is_canonical(text, limits) {
+        return Ok(Cow::Borrowed(text));
+    }
+    Ok(Cow::Owned(parse(text, limits)?.to_canonical_bytes()))
+}
+
+/// Whether a text is strict JSON, within the limits and already in RFC 8785 form: one pass, nothing built.
+pub fn is_canonical(text: &[u8], limits: Limits) -> bool {
+    scan::is_canonical(text, limits)
+}
+
+/// The RFC 8785 bytes of any serialisable value.
+///
+/// # Errors
+/// A value with no strict JSON form is refused: a NaN or an infinity, an integer beyond ±(2^53−1), a
+/// map key that is no string, a member named twice, nesting deeper than [`MAX_DEPTH`].
+pub fn canonical_json_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
+    Ok(to_json(value)?.to_canonical_bytes())
+}
+
+/// Any serialisable value as strict JSON.
+///
+/// # Errors
+/// As [`canonical_json_bytes`].
+pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Json, JsonError> {
+    serialize::to_json(value)
+}

@@ -1,0 +1,98 @@
+//! A chain of tokens, root first, each narrowing the one before it.
+
+use super::token::{CapabilityToken, Terms};
+use crate::canonical::{self, Json, Limits};
+use crate::crypto::SigningBackend;
+use crate::error::{FormatError, SignError};
+
+/// The most tokens in a chain.
+pub const MAX_CHAIN_TOKENS: usize = 16;
+
+/// The longest chain in bytes: 256 KiB.
+pub const MAX_CHAIN_BYTES: usize = 256 << 10;
+
+/// A chain of capability tokens, root first. **Unverified**: it may be printed; only a kernel says whether it holds.
+///
+/// It is never empty, so it always has a root and a leaf.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CapabilityChain {
+    above: Vec<CapabilityToken>,
+    leaf: CapabilityToken,
+}
+
+impl CapabilityChain {
+    /// The chain of a root token alone.
+    pub fn root(token: CapabilityToken) -> Self {
+        Self { above: Vec::new(), leaf: token }
+    }
+
+    /// Reads a chain from a JSON array.
+    ///
+    /// # Errors
+    /// Where the text is not strict JSON, longer than [`MAX_CHAIN_BYTES`], no array of 1 to [`MAX_CHAIN_TOKENS`]
+    /// tokens, or one of them is malformed.
+    pub fn parse(text: &[u8]) -> Result<Self, FormatError> {
+        Self::from_json(&canonical::parse(text, Limits::bytes(MAX_CHAIN_BYTES))?)
+    }
+
+    /// Reads a chain from a JSON array.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn from_json(json: &Json) -> Result<Self, FormatError> {
+        let wrong =
+            || FormatError::Document(format!("a chain is an array of 1 to {MAX_CHAIN_TOKENS} tokens"));
+        let items = json.as_array().filter(|items| items.len() <= MAX_CHAIN_TOKENS).ok_or_else(wrong)?;
+        let read = |(index, item)| {
+            CapabilityToken::from_json(item).map_err(|error| match error {
+                FormatError::Document(what) => FormatError::Document(format!("token {index}: {what}")),
+                other => other,
+            })
+        };
+        let mut above: Vec<_> = items.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        let leaf = above.pop().ok_or_else(wrong)?;
+        Ok(Self { above, leaf })
+    }
+
+    /// Narrows the chain by one token, offline, with the key of the leaf's subject.
+    ///
+    /// # Errors
+    /// Where the key is not that of the leaf's subject, the leaf's `max_depth` does not allow another token, the
+    /// terms break a rule of the document, or the key refuses.
+    pub fn attenuate(&self, terms: Terms, holder: &dyn SigningBackend) -> Result<Self, SignError> {
+        let refuse = |what: &str| Err(SignError::Document(what.to_owned()));
+        if holder.public_key() != self.leaf.subject {
+            return refuse("only the subject of the last token can narrow it, and this is another key");
+        }
+        if terms.max_depth >= self.leaf.max_depth || self.len() >= MAX_CHAIN_TOKENS {
+            return refuse("the chain must not grow: `max_depth` has to be smaller than the last token's");
+        }
+        let leaf = CapabilityToken::sign(terms, Some(self.leaf.id.clone()), holder)?;
+        let above = self.tokens().cloned().collect();
+        Ok(Self { above, leaf })
+    }
+
+    /// The tokens, root first.
+    pub fn tokens(&self) -> impl DoubleEndedIterator<Item = &CapabilityToken> {
+        self.above.iter().chain(std::iter::once(&self.leaf))
+    }
+
+    /// The last token: the one whose subject calls.
+    pub fn leaf(&self) -> &CapabilityToken {
+        &self.leaf
+    }
+
+    /// How many tokens there are: at least one.
+    #[allow(clippy::len_without_is_empty)] // it never is
+    pub fn len(&self) -> usize {
+        self.above.len().saturating_add(1)
+    }
+
+    /// The chain as a JSON array.
+    ///
+    /// # Errors
+    /// Where the contents have no canonical form.
+    pub fn to_json(&self) -> Result<Json, crate::error::JsonError> {
+        self.tokens().map(CapabilityToken::to_json).collect::<Result<_, _>>().map(Json::Array)
+    }
+}

@@ -1,0 +1,222 @@
+//! The capability token: what its subject may do, for how long, on whose word. Normative: `docs/protocol.md`.
+
+use serde::{Deserialize, Serialize};
+
+use super::grant::Grant;
+use crate::canonical::{self, Json, canonical_json_bytes};
+use crate::crypto::{PublicKey, Signature, SigningBackend};
+use crate::digest::{Digest, from_lower_hex};
+use crate::error::{FormatError, JsonError, SignError, document_error, excerpt};
+use crate::time::{MAX_UNIX_SECONDS, Window};
+
+/// The schema of a capability token.
+pub const CAPABILITY_SCHEMA: &str = "chio.capability_token.v1";
+
+/// A capability token as it was read or made. **Unverified**: it may be printed; only a kernel says whether it holds.
+///
+/// The members stand in canonical order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapabilityToken {
+    /// The kernel this token is for; without one, any kernel that trusts its root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// The first second at which it is no longer valid, in Unix time.
+    pub expires_at: u64,
+    /// What its subject may call.
+    pub grants: Vec<Grant>,
+    /// The digest of everything but itself and the signature, in text.
+    pub id: String,
+    /// The first second at which it is valid, in Unix time.
+    pub issued_at: u64,
+    /// Whose word it is.
+    pub issuer: PublicKey,
+    /// How many tokens may follow it in a chain.
+    pub max_depth: u64,
+    /// The id of the token it narrows; absent in a root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// [`CAPABILITY_SCHEMA`].
+    pub schema: String,
+    /// 32 random hex digits, so that no two tokens are the same.
+    pub serial: String,
+    /// The issuer's signature over the rest, id included.
+    pub signature: Signature,
+    /// The key of the agent that may use it.
+    pub subject: PublicKey,
+}
+
+/// What an issuer decides about a token; the rest follows from it.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The key of the agent that may use it.
+    pub subject: PublicKey,
+    /// The kernel it is for, if it is for one alone: 1 to 256 bytes.
+    pub audience: Option<String>,
+    /// The first second at which it is valid, in Unix time.
+    pub issued_at: u64,
+    /// The first second at which it is no longer valid, in Unix time.
+    pub expires_at: u64,
+    /// What its subject may call.
+    pub grants: Vec<Grant>,
+    /// How many tokens may follow it in a chain; 0: it cannot be delegated.
+    pub max_depth: u64,
+    /// 32 lower-case hex digits from a random source ([`crate::crypto::random_hex`]).
+    pub serial: String,
+}
+
+/// The document as it is hashed (neither `id` nor `signature`) and as it is signed (with `id`).
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audience: Option<&'a str>,
+    expires_at: u64,
+    grants: &'a [Grant],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    issued_at: u64,
+    issuer: &'a PublicKey,
+    max_depth: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a str>,
+    schema: &'a str,
+    serial: &'a str,
+    subject: &'a PublicKey,
+}
+
+impl CapabilityToken {
+    /// Issues a root token.
+    ///
+    /// # Errors
+    /// Where the terms break a rule of the document, or the key refuses.
+    pub fn issue(terms: Terms, issuer: &dyn SigningBackend) -> Result<Self, SignError> {
+        Self::sign(terms, None, issuer)
+    }
+
+    /// Signs a token that narrows another one.
+    pub(super) fn sign(
+        terms: Terms,
+        parent: Option<String>,
+        issuer: &dyn SigningBackend,
+    ) -> Result<Self, SignError> {
+        let issuer_key = issuer.public_key();
+        let body = Body {
+            audience: terms.audience.as_deref(),
+            expires_at: terms.expires_at,
+            grants: &terms.grants,
+            id: None,
+            issued_at: terms.issued_at,
+            issuer: &issuer_key,
+            max_depth: terms.max_depth,
+            parent: parent.as_deref(),
+            schema: CAPABILITY_SCHEMA,
+            serial: &terms.serial,
+            subject: &terms.subject,
+        };
+        let id = Digest::of(&canonical_json_bytes(&body)?).to_string();
+        let signature = issuer.sign(&canonical_json_bytes(&Body { id: Some(&id), ..body })?)?;
+        let token = Self {
+            audience: terms.audience,
+            expires_at: terms.expires_at,
+            grants: terms.grants,
+            id,
+            issued_at: terms.issued_at,
+            issuer: issuer_key,
+            max_depth: terms.max_depth,
+            parent,
+            schema: CAPABILITY_SCHEMA.to_owned(),
+            serial: terms.serial,
+            signature,
+            subject: terms.subject,
+        };
+        token.check().map_err(|error| SignError::Document(error.to_string()))?;
+        Ok(token)
+    }
+
+    /// Reads a token.
+    ///
+    /// # Errors
+    /// Where a member is missing, unknown, of the wrong type or out of range, or the schema is another one.
+    pub fn from_json(json: &Json) -> Result<Self, FormatError> {
+        let object = json.as_object().ok_or_else(|| FormatError::Document("a token is an object".into()))?;
+        let schema = object.get("schema").and_then(Json::as_str).unwrap_or_default();
+        if schema != CAPABILITY_SCHEMA {
+            return Err(FormatError::Schema { expected: CAPABILITY_SCHEMA, found: excerpt(schema) });
+        }
+        let text = json.to_canonical_bytes();
+        let token: Self = serde_json::from_slice(&text).map_err(|error| document_error(&error))?;
+        token.check()?;
+        // What is written back must be what was read, or the signature would cover something else than what is used.
+        if canonical_json_bytes(&token)? != text {
+            return Err(FormatError::Document("a member that should be absent is `null`".into()));
+        }
+        Ok(token)
+    }
+
+    fn check(&self) -> Result<(), FormatError> {
+        let wrong = |what: &str| Err(FormatError::Document(what.to_owned()));
+        if self.expires_at > MAX_UNIX_SECONDS || self.expires_at <= self.issued_at {
+            return wrong("`expires_at` is not after `issued_at`");
+        }
+        if from_lower_hex::<16>(&self.serial).is_none() {
+            return wrong("`serial` is 32 lower-case hex digits");
+        }
+        if self.id.parse::<Digest>().is_err()
+            || self.parent.as_ref().is_some_and(|id| id.parse::<Digest>().is_err())
+        {
+            return wrong("`id` and `parent` are digests: 64 lower-case hex digits");
+        }
+        if self.audience.as_ref().is_some_and(|name| name.is_empty() || name.len() > super::MAX_NAME_BYTES) {
+            return wrong("`audience` has 1 to 256 bytes");
+        }
+        if self.grants.is_empty() {
+            return wrong("`grants` is empty: the token allows nothing");
+        }
+        self.grants.iter().try_for_each(Grant::check)
+    }
+
+    /// When it is valid.
+    pub fn window(&self) -> Window {
+        Window { issued_at: self.issued_at, expires_at: self.expires_at }
+    }
+
+    /// The id its contents have. A token that names another one is not the token it says it is.
+    ///
+    /// # Errors
+    /// Where the contents have no canonical form.
+    pub fn contents_id(&self) -> Result<Digest, JsonError> {
+        Ok(Digest::of(&canonical_json_bytes(&self.body(None))?))
+    }
+
+    /// The bytes its signature covers.
+    ///
+    /// # Errors
+    /// Where the contents have no canonical form.
+    pub fn signed_bytes(&self) -> Result<Vec<u8>, JsonError> {
+        canonical_json_bytes(&self.body(Some(&self.id)))
+    }
+
+    /// The token as JSON.
+    ///
+    /// # Errors
+    /// Where the contents have no canonical form.
+    pub fn to_json(&self) -> Result<Json, JsonError> {
+        canonical::to_json(self)
+    }
+
+    fn body<'a>(&'a self, id: Option<&'a str>) -> Body<'a> {
+        Body {
+            audience: self.audience.as_deref(),
+            expires_at: self.expires_at,
+            grants: &self.grants,
+            id,
+            issued_at: self.issued_at,
+            issuer: &self.issuer,
+            max_depth: self.max_depth,
+            parent: self.parent.as_deref(),
+            schema: &self.schema,
+            serial: &self.serial,
+            subject: &self.subject,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Ed25519, verified strictly.
+
+use std::fmt;
+
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+
+use super::{Algorithm, KeyBytes, PublicKey, Signature, SignatureBytes, SigningBackend};
+use crate::error::{FormatError, SignError};
+
+/// Decodes a key. `verify_strict` refuses keys of small order again; here it is said which key it is.
+pub(super) fn prepare(bytes: &[u8; 32]) -> Result<VerifyingKey, FormatError> {
+    if !is_canonical(bytes) {
+        return Err(FormatError::PublicKey("an Ed25519 key that is not canonically encoded"));
+    }
+    let key =
+        VerifyingKey::from_bytes(bytes).map_err(|_| FormatError::PublicKey("not a point of Ed25519"))?;
+    if key.is_weak() {
+        return Err(FormatError::PublicKey(
+            "an Ed25519 key of small order, which verifies forged signatures",
+        ));
+    }
+    Ok(key)
+}
+
+/// Whether the encoded y is below p = 2^255−19 (RFC 8032, section 5.1.3). The other non-canonical encodings, a
+/// sign bit on x = 0, are of points of small order.
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let mut y = *bytes;
+    if let Some(top) = y.last_mut() {
+        *top &= 0x7f;
+    }
+    let [low, middle @ .., top] = y;
+    top != 0x7f || middle.iter().any(|byte| *byte != 0xff) || low < 0xed
+}
+
+pub(super) fn verify(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> bool {
+    key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+}
+
+/// An Ed25519 signing key in memory, zeroized when dropped.
+#[derive(Clone)]
+pub struct Ed25519Backend(SigningKey);
+
+impl Ed25519Backend {
+    /// The key of this seed. The seed is the whole secret: 32 bytes from a good random source.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+
+    #[cfg(feature = "os")]
+    pub(super) fn from_pem(pem: &str) -> Option<Self> {
+        use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+        SigningKey::from_pkcs8_pem(pem).ok().map(Self)
+    }
+
+    /// PKCS#8 version 1, without the public key: OpenSSL reads no other.
+    #[cfg(feature = "os")]
+    pub(super) fn to_pem(&self) -> Option<zeroize::Zeroizing<String>> {
+        use ed25519_dalek::pkcs8::{EncodePrivateKey as _, KeypairBytes};
+        KeypairBytes { secret_key: self.0.to_bytes(), public_key: None }
+            .to_pkcs8_pem(pkcs8::LineEnding::LF)
+            .ok()
+    }
+}
+
+impl SigningBackend for Ed25519Backend {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::Ed25519
+    }
+
+    fn public_key(&self) -> PublicKey {
+        PublicKey(KeyBytes::Ed25519(self.0.verifying_key().to_bytes()))
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        let signature =
+            self.0.try_sign(message).map_err(|_| SignError::Backend("Ed25519 signing failed".into()))?;
+        Ok(Signature(SignatureBytes::Ed25519(signature.to_bytes())))
+    }
+}
+
+impl fmt::Debug for Ed25519Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ed25519Backend({})", self.public_key())
+    }
+}

@@ -1,0 +1,144 @@
+//! SHA-256 digests, and the arguments of a call with theirs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::canonical::{self, Json, Limits};
+use crate::error::{FormatError, JsonError, JsonErrorKind};
+
+/// A SHA-256 digest; in text, 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of several parts, each preceded by its length, so that no part can borrow from its neighbour.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hasher.update(part);
+        }
+        Self(hasher.finalize().into())
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Exactly `N` bytes from lower-case hex, and from nothing else.
+pub(crate) fn from_lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        from_lower_hex(text).map(Self).ok_or(FormatError::Digest)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The arguments of a call: a JSON object in canonical form, and the digest that a proof binds.
+///
+/// The tool server is given these very bytes, so that it cannot read another thing than what was decided on.
+/// `Debug` shows the digest and the length, never a value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Arguments {
+    canonical: Vec<u8>,
+    digest: Digest,
+}
+
+impl Arguments {
+    /// The longest arguments that are read by default, in bytes: 1 MiB.
+    pub const MAX_BYTES: usize = 1 << 20;
+
+    /// Reads arguments from strict JSON.
+    ///
+    /// # Errors
+    /// Where the text is not strict JSON within the limits, or not an object.
+    pub fn parse(text: &[u8], limits: Limits) -> Result<Self, JsonError> {
+        let canonical = canonical::canonicalize(text, limits)?.into_owned();
+        if canonical.first() != Some(&b'{') {
+            return Err(JsonError::new(0, JsonErrorKind::NotJson("arguments are a JSON object".into())));
+        }
+        let digest = Digest::of(&canonical);
+        Ok(Self { canonical, digest })
+    }
+
+    /// Arguments from any value that serialises to a JSON object.
+    ///
+    /// # Errors
+    /// Where the value has no strict JSON form, is not an object, or is longer than [`Self::MAX_BYTES`].
+    pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
+        Self::parse(&canonical::canonical_json_bytes(value)?, Limits::bytes(Self::MAX_BYTES))
+    }
+
+    /// The RFC 8785 bytes.
+    pub fn canonical(&self) -> &[u8] {
+        &self.canonical
+    }
+
+    /// The `action_hash` of a proof: the digest of the RFC 8785 bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The arguments as a value to look into.
+    pub fn to_json(&self) -> Json {
+        let limits = Limits::bytes(self.canonical.len());
+        // The bytes were read within the limits before; were they not, `null` satisfies no grant.
+        canonical::parse(&self.canonical, limits).unwrap_or(Json::Null)
+    }
+
+    /// The arguments as a type of the tool's own.
+    ///
+    /// # Errors
+    /// Where the type wants other members or other types than there are. The text names no argument value.
+    pub fn deserialize<T: for<'de> Deserialize<'de>>(&self) -> Result<T, FormatError> {
+        serde_json::from_slice(&self.canonical).map_err(|error| {
+            FormatError::Document(format!("the arguments do not fit the tool (column {})", error.column()))
+        })
+    }
+}
+
+impl fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Arguments({} bytes, {})", self.canonical.len(), self.digest)
+    }
+}

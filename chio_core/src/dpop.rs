@@ -1,0 +1,139 @@
+//! The proof of possession that accompanies a call: who calls, what, with which arguments, and a nonce that is
+//! spent with it. Normative: `docs/protocol.md`. A kernel verifies it; an agent needs only this module to sign.
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{self, Limits};
+use crate::crypto::{Keypair, PublicKey, Signature, SigningBackend};
+use crate::digest::Digest;
+use crate::error::{FormatError, JsonError, JsonErrorKind, SignError, document_error};
+
+/// The schema of a proof.
+pub const DPOP_SCHEMA: &str = "chio.dpop_proof.v1";
+
+/// The longest nonce, in bytes.
+pub const MAX_NONCE_BYTES: usize = 256;
+
+/// The longest proof that is read, in bytes.
+pub const MAX_PROOF_BYTES: usize = 8 << 10;
+
+/// Whether proofs of this schema are understood.
+pub fn is_supported_dpop_schema(schema: &str) -> bool {
+    schema == DPOP_SCHEMA
+}
+
+/// What a proof says. The members stand in canonical order, so that writing them out is RFC 8785 already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpopProofBody {
+    /// The digest of the call's arguments: [`crate::digest::Arguments::digest`].
+    pub action_hash: String,
+    /// The key that signs: the subject of the leaf capability.
+    pub agent_key: PublicKey,
+    /// The id of the leaf capability.
+    pub capability_id: String,
+    /// When it was signed, in Unix seconds.
+    pub issued_at: u64,
+    /// 1 to 256 bytes that this key never used with this capability before.
+    pub nonce: String,
+    /// [`DPOP_SCHEMA`].
+    pub schema: String,
+    /// The tool that is called.
+    pub tool_name: String,
+    /// The tool server that is called.
+    pub tool_server: String,
+}
+
+impl DpopProofBody {
+    /// The RFC 8785 bytes, which the signature covers.
+    ///
+    /// # Errors
+    /// Where `issued_at` is beyond 2^53−1.
+    pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {
+        let refuse = |kind| JsonError { at: 0, kind };
+        if self.issued_at > crate::time::MAX_UNIX_SECONDS {
+            return Err(refuse(JsonErrorKind::IntegerOutOfRange));
+        }
+        serde_json::to_vec(self).map_err(|error| refuse(JsonErrorKind::NotJson(error.to_string())))
+    }
+}
+
+/// A signed proof. **Unverified**: only a kernel says whether it holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpopProof {
+    /// What it says.
+    pub body: DpopProofBody,
+    /// The signature of `agent_key` over the body.
+    pub signature: Signature,
+}
+
+impl DpopProof {
+    /// Signs a body with a key in memory.
+    ///
+    /// # Errors
+    /// Where the body has no canonical form or the key refuses.
+    pub fn sign(body: DpopProofBody, agent: &Keypair) -> Result<Self, SignError> {
+        Self::sign_with_backend(body, agent)
+    }
+
+    /// Signs a body with a key that may live elsewhere.
+    ///
+    /// # Errors
+    /// Where the body has no canonical form or the key refuses.
+    pub fn sign_with_backend(body: DpopProofBody, agent: &dyn SigningBackend) -> Result<Self, SignError> {
+        let signature = agent.sign(&body.canonical()?)?;
+        Ok(Self { body, signature })
+    }
+
+    /// Reads a proof.
+    ///
+    /// # Errors
+    /// Where the text is not strict JSON, longer than [`MAX_PROOF_BYTES`], or a member is missing, unknown or of the
+    /// wrong type. The schema and the length of the nonce are for the six steps of verification.
+    pub fn parse(text: &[u8]) -> Result<Self, FormatError> {
+        let text = canonical::canonicalize(text, Limits::bytes(MAX_PROOF_BYTES))?;
+        serde_json::from_slice(&text).map_err(|error| document_error(&error))
+    }
+
+    /// The proof as RFC 8785 bytes.
+    ///
+    /// # Errors
+    /// Where `issued_at` is beyond 2^53−1.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, JsonError> {
+        canonical::canonical_json_bytes(self)
+    }
+
+    /// The digest of the body: what a receipt names. Never of the signature, of which there can be several.
+    ///
+    /// # Errors
+    /// Where `issued_at` is beyond 2^53−1.
+    pub fn body_digest(&self) -> Result<Digest, JsonError> {
+        Ok(Digest::of(&self.body.canonical()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn writing_a_body_is_rfc8785(nonce: String, schema: String, server in "\\PC{0,9}", issued_at in 0..=crate::time::MAX_UNIX_SECONDS) {
+            let body = DpopProofBody {
+                action_hash: String::new(),
+                agent_key: Keypair::from_seed(&[7; 32]).public_key(),
+                capability_id: nonce.clone(),
+                issued_at,
+                nonce,
+                schema,
+                tool_name: server.clone(),
+                tool_server: server,
+            };
+            let plain = body.canonical().unwrap();
+            prop_assert_eq!(&plain, &canonical::canonical_json_bytes(&body).unwrap());
+            prop_assert_eq!(plain, serde_json_canonicalizer::to_vec(&body).unwrap());
+        }
+    }
+}

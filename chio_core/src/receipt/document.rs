@@ -1,0 +1,182 @@
+//! The text of a receipt: one flat object, its members in canonical order.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Decision, Event, MAX_RECEIPT_BYTES, Outcome, OutcomeStatus, RECEIPT_SCHEMA, Receipt, ReceiptBody,
+    Summary, Verdict,
+};
+use crate::canonical::{self, Limits};
+use crate::crypto::{PublicKey, Signature};
+use crate::digest::Digest;
+use crate::error::{FormatError, JsonError, JsonErrorKind, document_error, excerpt};
+use crate::time::MAX_UNIX_SECONDS;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(borrow)]
+    body: Flat<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<Cow<'a, Signature>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Decision,
+    Outcome,
+    Summary,
+}
+
+macro_rules! flat {
+    ($($name:ident: $type:ty,)*) => {
+        #[derive(Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Flat<'a> {
+            $(#[serde(default, skip_serializing_if = "Option::is_none")] $name: Option<$type>,)*
+        }
+
+        impl<'a> Flat<'a> {
+            fn empty() -> Self {
+                Self { $($name: None,)* }
+            }
+
+            /// Whether no member is left: every one of them was one that its kind has.
+            fn is_used_up(&self) -> bool {
+                $(self.$name.is_none())&&*
+            }
+        }
+    };
+}
+
+flat! {
+    action_hash: Digest,
+    at: u64,
+    capability_id: Cow<'a, str>,
+    code: Cow<'a, str>,
+    decision: Verdict,
+    duration_ms: u64,
+    kernel_key: Cow<'a, PublicKey>,
+    kind: Kind,
+    mode: Cow<'a, str>,
+    of: u64,
+    previous: Digest,
+    proof_hash: Digest,
+    result_hash: Digest,
+    schema: Cow<'a, str>,
+    sequence: u64,
+    status: OutcomeStatus,
+    step: Cow<'a, str>,
+    subject: Cow<'a, str>,
+    suppressed: u64,
+    tool_name: Cow<'a, str>,
+    tool_server: Cow<'a, str>,
+    unfinished: Vec<u64>,
+}
+
+fn flat(body: &ReceiptBody) -> Flat<'_> {
+    let common = Flat {
+        at: Some(body.at),
+        kernel_key: Some(Cow::Borrowed(&body.kernel_key)),
+        previous: body.previous,
+        schema: Some(RECEIPT_SCHEMA.into()),
+        sequence: Some(body.sequence),
+        ..Flat::empty()
+    };
+    match &body.event {
+        Event::Decision(decision) => Flat {
+            action_hash: decision.action_hash,
+            capability_id: decision.capability_id.as_deref().map(Cow::Borrowed),
+            code: decision.code.as_deref().map(Cow::Borrowed),
+            decision: Some(decision.verdict),
+            kind: Some(Kind::Decision),
+            mode: Some(decision.mode.as_str().into()),
+            proof_hash: decision.proof_hash,
+            step: decision.step.as_deref().map(Cow::Borrowed),
+            subject: decision.subject.as_deref().map(Cow::Borrowed),
+            tool_name: Some(decision.tool_name.as_str().into()),
+            tool_server: Some(decision.tool_server.as_str().into()),
+            ..common
+        },
+        Event::Outcome(outcome) => Flat {
+            duration_ms: Some(outcome.duration_ms),
+            kind: Some(Kind::Outcome),
+            of: Some(outcome.of),
+            result_hash: outcome.result_hash,
+            status: Some(outcome.status),
+            ..common
+        },
+        Event::Summary(summary) => Flat {
+            kind: Some(Kind::Summary),
+            suppressed: Some(summary.suppressed),
+            unfinished: Some(summary.unfinished.clone()),
+            ..common
+        },
+    }
+}
+
+pub(super) fn canonical(body: &ReceiptBody) -> Result<Vec<u8>, JsonError> {
+    write(&flat(body))
+}
+
+pub(super) fn line(receipt: &Receipt) -> Result<Vec<u8>, JsonError> {
+    write(&Line { body: flat(&receipt.body), signature: receipt.signature.as_ref().map(Cow::Borrowed) })
+}
+
+fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
+    serde_json::to_vec(value)
+        .map_err(|error| JsonError { at: 0, kind: JsonErrorKind::NotJson(error.to_string()) })
+}
+
+pub(super) fn parse(text: &[u8]) -> Result<Receipt, FormatError> {
+    let text = canonical::canonicalize(text, Limits::bytes(MAX_RECEIPT_BYTES))?;
+    let line: Line<'_> = serde_json::from_slice(&text).map_err(|error| document_error(&error))?;
+    let mut flat = line.body;
+    let schema = flat.schema.take().unwrap_or_default();
+    if schema != RECEIPT_SCHEMA {
+        return Err(FormatError::Schema { expected: RECEIPT_SCHEMA, found: excerpt(&schema) });
+    }
+    let body = body(&mut flat).filter(|_| flat.is_used_up());
+    let body =
+        body.ok_or_else(|| FormatError::Document("a member is missing, or belongs to another kind".into()))?;
+    Ok(Receipt { body, signature: line.signature.map(Cow::into_owned) })
+}
+
+/// Takes the members out that its kind has.
+fn body(flat: &mut Flat<'_>) -> Option<ReceiptBody> {
+    let text = |member: &mut Option<Cow<'_, str>>| member.take().map(Cow::into_owned);
+    let event = match flat.kind.take()? {
+        Kind::Decision => Event::Decision(Decision {
+            verdict: flat.decision.take()?,
+            code: text(&mut flat.code),
+            step: text(&mut flat.step),
+            mode: text(&mut flat.mode)?,
+            capability_id: text(&mut flat.capability_id),
+            subject: text(&mut flat.subject),
+            tool_server: text(&mut flat.tool_server)?,
+            tool_name: text(&mut flat.tool_name)?,
+            action_hash: flat.action_hash.take(),
+            proof_hash: flat.proof_hash.take(),
+        }),
+        Kind::Outcome => Event::Outcome(Outcome {
+            of: flat.of.take()?,
+            status: flat.status.take()?,
+            result_hash: flat.result_hash.take(),
+            duration_ms: flat.duration_ms.take()?,
+        }),
+        Kind::Summary => Event::Summary(Summary {
+            suppressed: flat.suppressed.take()?,
+            unfinished: flat.unfinished.take()?,
+        }),
+    };
+    Some(ReceiptBody {
+        sequence: flat.sequence.take()?,
+        previous: flat.previous.take(),
+        at: flat.at.take().filter(|at| *at <= MAX_UNIX_SECONDS)?,
+        kernel_key: flat.kernel_key.take()?.into_owned(),
+        event,
+    })
+}
