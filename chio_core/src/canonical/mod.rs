@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use crate::error::JsonError;
 
+pub(crate) use self::serialize::Inside;
 pub use self::value::{Json, Number, Object};
 
 /// The largest integer that is read, in magnitude: 2^53−1.
@@ -70,7 +71,8 @@ pub fn canonicalize(text: &[u8], limits: Limits) -> Result<Cow<'_, [u8]>, JsonEr
     Ok(Cow::Owned(parse(text, limits)?.to_canonical_bytes()))
 }
 
-/// Whether a text is strict JSON, within the limits and already in RFC 8785 form: one pass, nothing built.
+/// Whether a text is recognised as strict JSON, within the limits and already in RFC 8785 form: one pass, nothing
+/// built. `false` means no more than that it was not: a member name with an escape, for one, is left to [`parse`].
 pub fn is_canonical(text: &[u8], limits: Limits) -> bool {
     scan::is_canonical(text, limits)
 }

@@ -47,9 +47,11 @@ pub(super) fn parse(literal: &str) -> Result<f64, JsonErrorKind> {
     if digits.is_empty() {
         return Ok(0.0);
     }
-    // Seventeen digits tell every double from its neighbours. More of them, or any beyond 2^53, are
-    // only kept if the double is written with the very same ones; an underflow keeps none.
-    let kept = digits.len() <= 17 && value.abs() < EXPONENT_FROM && value != 0.0;
+    // Seventeen digits tell every double of this range from its neighbours. More of them, a fraction that was rounded
+    // away, and anything outside of the range are only kept if the double is written with the very same digits.
+    let in_range = (f64::MIN_POSITIVE..EXPONENT_FROM).contains(&value.abs());
+    let lost_fraction = exponent < 0 && value.fract() == 0.0;
+    let kept = digits.len() <= 17 && in_range && !lost_fraction;
     if kept || decimal(&format!("{value:e}")) == (digits, exponent) {
         Ok(value)
     } else {
@@ -108,6 +110,12 @@ mod tests {
             ("1e-99999999999999999999", Err(JsonErrorKind::NumberLosesDigits)),
             ("0e99999999999999999999", Ok(0.0)),
             ("5e-324", Ok(5e-324)),
+            ("7e-324", Err(JsonErrorKind::NumberLosesDigits)),
+            ("1.2345678901234567e-310", Err(JsonErrorKind::NumberLosesDigits)),
+            ("9007199254740990.5", Err(JsonErrorKind::NumberLosesDigits)),
+            ("4503599627370497.4", Err(JsonErrorKind::NumberLosesDigits)),
+            ("4503599627370497.5", Ok(4_503_599_627_370_497.5)),
+            ("100.0", Ok(100.0)),
         ] {
             assert_eq!(parse(literal), expected, "{literal}");
         }

@@ -284,9 +284,13 @@ impl Serialize for Json {
     }
 }
 
-impl<'de> Deserialize<'de> for Json {
+/// A value inside a document that was read strictly before: what a number lost, or how deep a text is, serde cannot
+/// tell. So [`Json`] itself is read by [`super::parse`] alone.
+pub(crate) struct Inside(pub(crate) Json);
+
+impl<'de> Deserialize<'de> for Inside {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
+        deserializer.deserialize_any(JsonVisitor).map(Self)
     }
 }
 
@@ -321,15 +325,15 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
+        while let Some(Inside(item)) = seq.next_element()? {
             items.push(item);
         }
         Ok(Json::Array(items))
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+        while let Some((name, Inside(value))) = map.next_entry()? {
+            members.push((name, value));
         }
         finish(members).map_err(serde::de::Error::custom)
     }

@@ -11,7 +11,7 @@ impl Json {
         out
     }
 
-    // Values come from the reader or the serializer, which both end at MAX_DEPTH: so does this recursion.
+    // The reader and the serializer both end at MAX_DEPTH: so does this recursion over what they made.
     fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Null => out.extend_from_slice(b"null"),

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::path;
-use crate::canonical::{self, Json, Number, Object};
+use crate::canonical::{self, Inside, Json, Number, Object};
 use crate::error::{FormatError, excerpt};
 
 /// The rule for one argument, as it stands in a grant: a constraint, and whether the argument may be absent.
@@ -97,7 +97,7 @@ impl Serialize for Rule {
 
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_json(&Json::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        Self::from_json(&Inside::deserialize(deserializer)?.0).map_err(serde::de::Error::custom)
     }
 }
 
@@ -231,6 +231,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines)] // one table
     fn what_passes_and_what_does_not() {
         let cases = [
             (

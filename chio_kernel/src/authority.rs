@@ -1,0 +1,324 @@
+//! Whether a capability chain gives its leaf's subject any authority at all: the one place where it is decided.
+//!
+//! The order: trust, links, audience, windows (cheap, and the same whether the chain was seen before or not), then ids
+//! and signatures (once, then cached), then revocation.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chio_core::capability::{CapabilityChain, CapabilityToken, Grant};
+use chio_core::crypto::{PreparedKey, PublicKey};
+use chio_core::digest::Digest;
+use chio_core::time::InWindow;
+use lru::LruCache;
+
+use crate::config::TrustRoot;
+use crate::denial::{Ceiling, Denial, Step};
+use crate::fence::Lapse;
+use crate::store::{KernelError, key_id};
+
+/// What a token contributes to a verified authority.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) id: Digest,
+    pub(crate) grants: Vec<Grant>,
+}
+
+/// What was found out about a chain once, and holds for as long as the chain is what it is.
+#[derive(Debug)]
+struct Facts {
+    /// Empty where another scheme than a chain gave the authority.
+    tokens: Vec<CapabilityToken>,
+    layers: Vec<Layer>,
+    /// The grants that the issuer of the root may give at most.
+    ceiling: Option<Vec<Grant>>,
+    /// Who calls.
+    principal: String,
+    /// The keys of the chain, and nothing else: the subject first, then the issuers from the root down.
+    principals: Vec<Digest>,
+    /// Where a subject's proof is by signature.
+    subject: Option<(PublicKey, PreparedKey)>,
+    capability_id: String,
+    account: Digest,
+    expires_at: u64,
+}
+
+/// Authority that was verified, for the call at hand: a trusted root, every link, every signature, every window, and
+/// nothing of it revoked.
+///
+/// ```compile_fail
+/// // It has private fields and no constructor: nothing outside this file makes one.
+/// let forged = chio_kernel::authority::VerifiedAuthority { facts: todo!() };
+/// ```
+/// ```
+/// // Its name is all that can be had without a kernel.
+/// fn takes(_: &chio_kernel::authority::VerifiedAuthority) {}
+/// ```
+#[derive(Debug)]
+pub struct VerifiedAuthority {
+    facts: Arc<Facts>,
+}
+
+impl VerifiedAuthority {
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.facts.layers
+    }
+
+    pub(crate) fn ceiling(&self) -> Option<&[Grant]> {
+        self.facts.ceiling.as_deref()
+    }
+
+    /// The subject first.
+    pub(crate) fn principals(&self) -> &[Digest] {
+        &self.facts.principals
+    }
+
+    pub(crate) fn subject(&self) -> Option<&(PublicKey, PreparedKey)> {
+        self.facts.subject.as_ref()
+    }
+
+    /// On whose account nonces and counts are remembered: the root's, so that deriving tokens opens no new account.
+    pub(crate) fn account(&self) -> Digest {
+        self.facts.account
+    }
+
+    /// Who calls: the text of the subject's key.
+    pub fn principal(&self) -> &str {
+        &self.facts.principal
+    }
+
+    /// The id of the leaf capability.
+    pub fn capability_id(&self) -> &str {
+        &self.facts.capability_id
+    }
+
+    /// The first second at which some token of it is no longer valid.
+    pub fn expires_at(&self) -> u64 {
+        self.facts.expires_at
+    }
+
+    /// Authority that a proof scheme vouches for. Only the kernel's scheme door calls this, with the claims of a scheme
+    /// that its owner installed.
+    pub(crate) fn of_scheme(principal: String, credential: Digest, grants: Vec<Grant>, expires_at: u64) -> Unrevoked {
+        let facts = Facts {
+            tokens: Vec::new(),
+            layers: vec![Layer { id: credential, grants }],
+            ceiling: None,
+            principals: vec![key_id(&principal)],
+            principal,
+            subject: None,
+            capability_id: credential.to_string(),
+            account: credential,
+            expires_at,
+        };
+        Unrevoked::new(Arc::new(facts))
+    }
+}
+
+/// Verifies chains against the trust roots and names of a kernel.
+pub(crate) struct Authorities {
+    roots: HashMap<PublicKey, TrustRoot>,
+    names: Vec<String>,
+    chain_bytes: usize,
+    cache: Mutex<Cache>,
+}
+
+impl Authorities {
+    pub(crate) fn new(roots: Vec<TrustRoot>, names: Vec<String>, chain_bytes: usize, cache_bytes: usize) -> Self {
+        let roots = roots.into_iter().map(|root| (root.key.clone(), root)).collect();
+        Self { roots, names, chain_bytes, cache: Mutex::new(Cache::new(cache_bytes)) }
+    }
+
+    /// Verifies a chain at `now`. What remains is to ask whether [`Unrevoked::ids`] are revoked.
+    pub(crate) fn verify(&self, chain: &[u8], now: u64) -> Result<Unrevoked, Denial> {
+        let malformed = |reason: String| Denial::CapabilityMalformed { reason };
+        if chain.len() > self.chain_bytes {
+            return Err(malformed(format!("it is longer than {} bytes", self.chain_bytes)));
+        }
+        let key = Digest::of(chain);
+        let cached = self.cache().get(&key);
+        if let Some(facts) = cached {
+            check_windows(&facts.tokens, now)?;
+            return Ok(Unrevoked::new(facts));
+        }
+        let parsed = CapabilityChain::parse(chain).map_err(|error| malformed(error.to_string()))?;
+        let tokens: Vec<CapabilityToken> = parsed.tokens().cloned().collect();
+        let root = self.check_trust(&tokens)?;
+        check_links(&tokens)?;
+        self.check_audiences(&tokens)?;
+        check_windows(&tokens, now)?;
+        let facts = Arc::new(check_signatures(tokens, root)?);
+        self.cache().put(key, chain.len(), Arc::clone(&facts));
+        Ok(Unrevoked::new(facts))
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_trust(&self, tokens: &[CapabilityToken]) -> Result<&TrustRoot, Denial> {
+        let empty = || Denial::CapabilityMalformed { reason: "the chain is empty".into() };
+        let token = tokens.first().ok_or_else(empty)?;
+        let root =
+            self.roots.get(&token.issuer).ok_or_else(|| Denial::IssuerUntrusted { issuer: token.issuer.clone() })?;
+        match root.max_lifetime_secs {
+            Some(max_seconds) if token.window().seconds() > max_seconds => {
+                Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Lifetime { max_seconds } })
+            }
+            _ => Ok(root),
+        }
+    }
+
+    fn check_audiences(&self, tokens: &[CapabilityToken]) -> Result<(), Denial> {
+        let elsewhere = |token: &CapabilityToken| token.audience.as_ref().is_some_and(|name| !self.names.contains(name));
+        match tokens.iter().position(elsewhere) {
+            Some(token) => Err(Denial::CapabilityAudienceMismatch { token }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_links(tokens: &[CapabilityToken]) -> Result<(), Denial> {
+    let broken = |token, reason| Err(Denial::DelegationBroken { token, reason });
+    if tokens.first().is_some_and(|root| root.parent.is_some()) {
+        return broken(0, "it names a parent, and the chain does not start with that one");
+    }
+    for (token, (above, below)) in (1..).zip(tokens.iter().zip(tokens.iter().skip(1))) {
+        if below.parent.as_ref() != Some(&above.id) {
+            return broken(token, "it names another parent");
+        }
+        if below.issuer != above.subject {
+            return broken(token, "it is not issued by the subject of its parent");
+        }
+        if below.max_depth >= above.max_depth {
+            return Err(Denial::DelegationTooDeep { token, max_depth: below.max_depth });
+        }
+    }
+    Ok(())
+}
+
+fn check_windows(tokens: &[CapabilityToken], now: u64) -> Result<(), Denial> {
+    for (token, at) in tokens.iter().enumerate() {
+        let window = at.window();
+        match window.at(now) {
+            InWindow::Inside => {}
+            InWindow::Before => {
+                return Err(Denial::CapabilityNotYetValid { token, issued_at: window.issued_at, now });
+            }
+            InWindow::After => return Err(Denial::CapabilityExpired { token, expires_at: window.expires_at, now }),
+        }
+    }
+    Ok(())
+}
+
+/// The costly part, done once a chain.
+fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Facts, Denial> {
+    let malformed = |token: usize, reason: String| Denial::CapabilityMalformed { reason: format!("token {token}: {reason}") };
+    let mut layers = Vec::with_capacity(tokens.len());
+    for (token, at) in tokens.iter().enumerate() {
+        let id = at.contents_id().map_err(|error| malformed(token, error.to_string()))?;
+        if at.id.parse() != Ok(id) {
+            return Err(Denial::CapabilityIdMismatch { token });
+        }
+        let issuer = at.issuer.prepare().map_err(|error| malformed(token, error.to_string()))?;
+        let signed = at.signed_bytes().map_err(|error| malformed(token, error.to_string()))?;
+        if !issuer.verify(&signed, &at.signature) {
+            return Err(Denial::CapabilitySignatureInvalid { token });
+        }
+        layers.push(Layer { id, grants: at.grants.clone() });
+    }
+    let (Some(first), Some(leaf)) = (tokens.first(), tokens.last()) else {
+        return Err(Denial::CapabilityMalformed { reason: "the chain is empty".into() });
+    };
+    let leaf_at = tokens.len().saturating_sub(1);
+    let subject = leaf.subject.prepare().map_err(|error| malformed(leaf_at, error.to_string()))?;
+    let principal = leaf.subject.to_string();
+    // Every other subject is the issuer of the next token.
+    let keys = std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.issuer));
+    Ok(Facts {
+        principals: keys.map(|key| key_id(&key.to_string())).collect(),
+        ceiling: root.ceiling.clone(),
+        subject: Some((leaf.subject.clone(), subject)),
+        capability_id: leaf.id.clone(),
+        account: key_id(&first.id),
+        expires_at: tokens.iter().map(|token| token.expires_at).min().unwrap_or_default(),
+        principal,
+        layers,
+        tokens,
+    })
+}
+
+/// A chain that holds, if nothing of it is revoked.
+pub(crate) struct Unrevoked {
+    facts: Arc<Facts>,
+    ids: Vec<Digest>,
+}
+
+impl Unrevoked {
+    fn new(facts: Arc<Facts>) -> Self {
+        let ids = facts.layers.iter().map(|layer| layer.id).chain(facts.principals.iter().copied()).collect();
+        Self { facts, ids }
+    }
+
+    /// What must not be revoked: every token, and every key.
+    pub(crate) fn ids(&self) -> &[Digest] {
+        &self.ids
+    }
+
+    /// The authority, where the store answered that nothing is revoked.
+    pub(crate) fn given(
+        self,
+        answer: Result<Result<Option<usize>, KernelError>, Lapse>,
+    ) -> Result<VerifiedAuthority, Denial> {
+        let down = |reason: String| Denial::StoreUnavailable { store: "revocation", step: Step::Authority, reason };
+        let layers = self.facts.layers.len();
+        match answer {
+            Ok(Ok(None)) => Ok(VerifiedAuthority { facts: self.facts }),
+            // The keys follow the tokens: the subject's is the leaf's, then come the issuers of each token.
+            Ok(Ok(Some(index))) => {
+                let token = match index.checked_sub(layers) {
+                    None => index,
+                    Some(0) => layers.saturating_sub(1),
+                    Some(issuer) => issuer.saturating_sub(1),
+                };
+                Err(Denial::CapabilityRevoked { token })
+            }
+            Ok(Err(error)) => Err(down(error.to_string())),
+            Err(lapse) => Err(down(lapse.to_string())),
+        }
+    }
+}
+
+/// Verified chains by the digest of their text, least recently used dropped first, bounded by the bytes of the texts.
+/// Only what a trusted root signed gets in. It holds no right: windows, revocation and standing are checked each time.
+struct Cache {
+    entries: LruCache<Digest, (usize, Arc<Facts>), std::hash::RandomState>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Cache {
+    fn new(max_bytes: usize) -> Self {
+        let entries = LruCache::unbounded_with_hasher(std::hash::RandomState::new());
+        Self { entries, bytes: 0, max_bytes }
+    }
+
+    fn get(&mut self, key: &Digest) -> Option<Arc<Facts>> {
+        self.entries.get(key).map(|(_, facts)| Arc::clone(facts))
+    }
+
+    fn put(&mut self, key: Digest, bytes: usize, facts: Arc<Facts>) {
+        if let Some((replaced, _)) = self.entries.put(key, (bytes, facts)) {
+            self.bytes = self.bytes.saturating_sub(replaced);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        while self.bytes > self.max_bytes {
+            let Some((_, (dropped, _))) = self.entries.pop_lru() else { break };
+            self.bytes = self.bytes.saturating_sub(dropped);
+        }
+    }
+}
+
+/// The size of the chain cache by default, in bytes of chain texts: 16 MiB, about twenty thousand usual chains.
+pub const DEFAULT_CACHE_BYTES: usize = 16 << 20;
+

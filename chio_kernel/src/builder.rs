@@ -1,0 +1,388 @@
+//! Putting a kernel together. Everything has a default that denies.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use chio_core::crypto::SigningBackend;
+use chio_core::error::excerpt;
+
+use crate::authority::{Authorities, DEFAULT_CACHE_BYTES};
+use crate::budget::Budget;
+use crate::call::{CallLimits, ToolCall};
+use crate::clock::{Clock, ForwardClock, SystemClock, Timer};
+use crate::config::{DpopConfig, Mode, ThreatResponse, TrustRoot};
+use crate::denial::Denial;
+use crate::fence::Patience;
+use crate::guard::Guard;
+use crate::kernel::Kernel;
+use crate::proof::{Forgetful, Prover};
+use crate::receipts::{Ledger, Unproven};
+use crate::store::{
+    DpopNonceStore, MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage, NonceStore, ReceiptStore,
+    RevocationStore, StandingStore, UsageStore,
+};
+use crate::tool_server::ToolServer;
+
+/// Everything a kernel works with.
+pub(crate) struct Parts {
+    pub(crate) clock: ForwardClock,
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) patience: Patience,
+    pub(crate) limits: CallLimits,
+    pub(crate) threat: ThreatResponse,
+    pub(crate) authorities: Authorities,
+    pub(crate) revocations: Arc<dyn RevocationStore>,
+    pub(crate) standings: Arc<dyn StandingStore>,
+    pub(crate) prover: Prover,
+    pub(crate) budget: Budget,
+    pub(crate) guards: Vec<Arc<dyn Guard>>,
+    pub(crate) ledger: Ledger,
+    pub(crate) servers: HashMap<String, Server>,
+    server_modes: HashMap<String, Mode>,
+    subject_modes: HashMap<String, Mode>,
+}
+
+/// Where a tool server is.
+pub(crate) enum Server {
+    Here(Arc<dyn ToolServer>),
+    /// The embedder dispatches to it.
+    Elsewhere,
+}
+
+impl Parts {
+    pub(crate) fn mode_of_server(&self, tool_server: &str) -> Mode {
+        self.server_modes.get(tool_server).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn mode_of_subject(&self, principal: &str) -> Option<Mode> {
+        self.subject_modes.get(principal).copied()
+    }
+
+    pub(crate) fn check_exists(&self, call: &ToolCall) -> Result<(), Denial> {
+        let tool_server = excerpt(call.tool_server());
+        match self.servers.get(call.tool_server()) {
+            None => Err(Denial::UnknownToolServer { tool_server }),
+            Some(Server::Here(server)) if !server.has_tool(call.tool_name()) => {
+                Err(Denial::UnknownTool { tool_server, tool_name: excerpt(call.tool_name()) })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Why a kernel cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The clock cannot be read.
+    Clock,
+    /// There is no key to sign receipts with, and none could be made.
+    NoKey,
+    /// A name is given to two tool servers.
+    TwoServers(String),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clock => f.write_str("the clock cannot be read"),
+            Self::NoKey => f.write_str("no key to sign receipts with: set one with `signing_key`"),
+            Self::TwoServers(name) => write!(f, "two tool servers have the name `{}`", excerpt(name)),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Puts a kernel together.
+pub struct KernelBuilder {
+    roots: Vec<TrustRoot>,
+    names: Vec<String>,
+    servers: Vec<(String, Server)>,
+    server_modes: HashMap<String, Mode>,
+    subject_modes: HashMap<String, Mode>,
+    guards: Vec<Arc<dyn Guard>>,
+    key: Option<Arc<dyn SigningBackend>>,
+    clock: Box<dyn Clock>,
+    timer: Arc<dyn Timer>,
+    patience: Patience,
+    limits: CallLimits,
+    dpop: DpopConfig,
+    threat: ThreatResponse,
+    nonces: Option<Arc<dyn NonceStore>>,
+    usage: Arc<dyn UsageStore>,
+    revocations: Arc<dyn RevocationStore>,
+    standings: Arc<dyn StandingStore>,
+    receipts: Arc<dyn ReceiptStore>,
+    unproven_receipts: u64,
+    cache_bytes: usize,
+}
+
+impl KernelBuilder {
+    pub(crate) fn new() -> Self {
+        #[cfg(feature = "os")]
+        let timer = Arc::new(crate::clock::ThreadTimer);
+        #[cfg(not(feature = "os"))]
+        let timer = Arc::new(crate::clock::NoPatience);
+        Self {
+            roots: Vec::new(),
+            names: Vec::new(),
+            servers: Vec::new(),
+            server_modes: HashMap::new(),
+            subject_modes: HashMap::new(),
+            guards: Vec::new(),
+            key: None,
+            clock: Box::new(SystemClock),
+            timer,
+            patience: Patience::default(),
+            limits: CallLimits::default(),
+            dpop: DpopConfig::default(),
+            threat: ThreatResponse::default(),
+            nonces: None,
+            usage: Arc::new(MemoryUsage::default()),
+            revocations: Arc::new(MemoryRevocations::default()),
+            standings: Arc::new(MemoryStandings::default()),
+            receipts: Arc::new(MemoryReceipts::default()),
+            unproven_receipts: 100,
+            cache_bytes: DEFAULT_CACHE_BYTES,
+        }
+    }
+
+    /// Builds the kernel.
+    ///
+    /// # Errors
+    /// Where the clock cannot be read, there is no key to sign receipts with, or two tool servers have one name.
+    pub fn build(self) -> Result<Kernel, BuildError> {
+        let clock = ForwardClock::new(self.clock);
+        let started_at = clock.now().map_err(|_| BuildError::Clock)?;
+        let key = self.key.or_else(new_key).ok_or(BuildError::NoKey)?;
+        let mut servers = HashMap::new();
+        for (name, server) in self.servers {
+            if servers.insert(name.clone(), server).is_some() {
+                return Err(BuildError::TwoServers(name));
+            }
+        }
+        for (name, mode) in self.server_modes.iter().chain(&self.subject_modes) {
+            if *mode != Mode::Enforce {
+                tracing::warn!(name = excerpt(name), mode = mode.name(), "denials are not enforced");
+            }
+        }
+        let timer = self.timer;
+        let patience = self.patience;
+        let nonces = self.nonces.unwrap_or_else(|| {
+            let life = self.dpop.proof_ttl_secs.saturating_add(self.dpop.max_clock_skew_secs);
+            let life = std::time::Duration::from_secs(life);
+            Arc::new(DpopNonceStore::new(self.dpop.nonce_store_capacity, life))
+        });
+        let forgetful = (!nonces.survives_restart()).then(|| Forgetful {
+            accepted_after: started_at.saturating_add(self.dpop.max_clock_skew_secs),
+            epoch: new_epoch(),
+        });
+        Ok(Kernel::new(Parts {
+            clock,
+            patience,
+            limits: self.limits,
+            threat: self.threat,
+            authorities: Authorities::new(self.roots, self.names, self.limits.chain_bytes, self.cache_bytes),
+            revocations: self.revocations,
+            standings: self.standings,
+            prover: Prover {
+                config: self.dpop,
+                nonces,
+                timer: Arc::clone(&timer),
+                patience: patience.store,
+                forgetful,
+            },
+            budget: Budget { usage: self.usage, timer: Arc::clone(&timer), patience: patience.store },
+            guards: self.guards,
+            ledger: Ledger {
+                store: self.receipts,
+                key,
+                timer: Arc::clone(&timer),
+                patience: patience.store,
+                unproven: Mutex::new(Unproven::new(self.unproven_receipts)),
+            },
+            servers,
+            server_modes: self.server_modes,
+            subject_modes: self.subject_modes,
+            timer,
+        }))
+    }
+
+    /// Takes the word of a key: tokens it issues are roots. A [`TrustRoot`] can limit what they give.
+    #[must_use]
+    pub fn trust_root(mut self, root: impl Into<TrustRoot>) -> Self {
+        self.roots.push(root.into());
+        self
+    }
+
+    /// Gives the kernel a name. A token with an `audience` is accepted only by a kernel of that name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.names.push(name.into());
+        self
+    }
+
+    /// Adds a tool server.
+    #[must_use]
+    pub fn tool_server(mut self, name: impl Into<String>, server: impl ToolServer + 'static) -> Self {
+        self.servers.push((name.into(), Server::Here(Arc::new(server))));
+        self
+    }
+
+    /// Adds the name of a tool server to which the embedder dispatches: see [`crate::AuthorizedCall::finish`].
+    #[must_use]
+    pub fn tool_server_elsewhere(mut self, name: impl Into<String>) -> Self {
+        self.servers.push((name.into(), Server::Elsewhere));
+        self
+    }
+
+    /// Adds a guard.
+    #[must_use]
+    pub fn guard(mut self, guard: impl Guard + 'static) -> Self {
+        self.guards.push(Arc::new(guard));
+        self
+    }
+
+    /// Sets whether denials of calls to a tool server deny. Anything but `enforce` is warned of, and written in every
+    /// receipt.
+    #[must_use]
+    pub fn mode(mut self, tool_server: impl Into<String>, mode: Mode) -> Self {
+        self.server_modes.insert(tool_server.into(), mode);
+        self
+    }
+
+    /// Sets the same for a subject, by the text of its key. It counts from the moment at which the subject is proven,
+    /// and then before the mode of the tool server.
+    #[must_use]
+    pub fn subject_mode(mut self, principal: impl fmt::Display, mode: Mode) -> Self {
+        self.subject_modes.insert(principal.to_string(), mode);
+        self
+    }
+
+    /// Sets the key that signs receipts. Without one, and with the feature `os`, a new one is made at every start.
+    #[must_use]
+    pub fn signing_key(mut self, key: impl SigningBackend + 'static) -> Self {
+        self.key = Some(Arc::new(key));
+        self
+    }
+
+    /// Sets the clock. It is wrapped so that it never runs backwards.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Sets the timer that ends the patience with foreign code. Without the feature `os` the default has none at all.
+    #[must_use]
+    pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
+        self.timer = Arc::new(timer);
+        self
+    }
+
+    /// Sets how long to wait for stores, guards and tool servers.
+    #[must_use]
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Sets how much of a call is read.
+    #[must_use]
+    pub fn limits(mut self, limits: CallLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how long proofs are fresh, and how many nonces the default store remembers.
+    #[must_use]
+    pub fn dpop(mut self, dpop: DpopConfig) -> Self {
+        self.dpop = dpop;
+        self
+    }
+
+    /// Sets what attacks lead to.
+    #[must_use]
+    pub fn threat_response(mut self, threat: ThreatResponse) -> Self {
+        self.threat = threat;
+        self
+    }
+
+    /// Sets where nonces are remembered.
+    #[must_use]
+    pub fn nonces(mut self, store: Arc<dyn NonceStore>) -> Self {
+        self.nonces = Some(store);
+        self
+    }
+
+    /// Sets where calls are counted.
+    #[must_use]
+    pub fn usage(mut self, store: Arc<dyn UsageStore>) -> Self {
+        self.usage = store;
+        self
+    }
+
+    /// Sets where revocations are known.
+    #[must_use]
+    pub fn revocations(mut self, store: Arc<dyn RevocationStore>) -> Self {
+        self.revocations = store;
+        self
+    }
+
+    /// Sets where standings are known.
+    #[must_use]
+    pub fn standings(mut self, store: Arc<dyn StandingStore>) -> Self {
+        self.standings = store;
+        self
+    }
+
+    /// Sets where receipts are kept.
+    #[must_use]
+    pub fn receipts(mut self, store: Arc<dyn ReceiptStore>) -> Self {
+        self.receipts = store;
+        self
+    }
+
+    /// Sets how many denials of unproven callers get a receipt of their own each second: 100 by default. The rest is
+    /// summed up.
+    #[must_use]
+    pub fn unproven_receipts_per_second(mut self, receipts: u64) -> Self {
+        self.unproven_receipts = receipts;
+        self
+    }
+
+    /// Sets how many bytes of chain texts the cache of verified chains may stand for: 16 MiB by default.
+    #[must_use]
+    pub fn chain_cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+}
+
+impl fmt::Debug for KernelBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KernelBuilder")
+    }
+}
+
+#[cfg(feature = "os")]
+fn new_key() -> Option<Arc<dyn SigningBackend>> {
+    chio_core::crypto::Keypair::generate().ok().map(|key| -> Arc<dyn SigningBackend> { Arc::new(key) })
+}
+
+#[cfg(not(feature = "os"))]
+fn new_key() -> Option<Arc<dyn SigningBackend>> {
+    None
+}
+
+#[cfg(feature = "os")]
+fn new_epoch() -> Option<String> {
+    chio_core::crypto::random_hex().ok().map(|random| format!("{random}."))
+}
+
+#[cfg(not(feature = "os"))]
+fn new_epoch() -> Option<String> {
+    None
+}

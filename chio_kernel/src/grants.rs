@@ -1,0 +1,97 @@
+//! Whether every token of the chain grants the call.
+
+use std::cell::OnceCell;
+
+use chio_core::canonical::Json;
+use chio_core::capability::{Grant, GrantMismatch};
+use chio_core::digest::Digest;
+
+use crate::call::ToolCall;
+use crate::denial::{Ceiling, Denial};
+use crate::proof::ProvenCall;
+use crate::store::Allowance;
+
+/// A call that every token grants, and for each token that counts its calls, the grants that it could be counted on.
+pub(crate) struct CoveredCall {
+    pub(crate) proven: ProvenCall,
+    pub(crate) places: Vec<Place>,
+}
+
+/// A token that counts its calls.
+pub(crate) struct Place {
+    pub(crate) token: usize,
+    pub(crate) alternatives: Vec<Allowance>,
+}
+
+impl CoveredCall {
+    pub(crate) fn new(proven: ProvenCall) -> Result<Self, Denial> {
+        let authority = proven.authority();
+        let action = Action { call: proven.call(), arguments: OnceCell::new() };
+        if let Some(ceiling) = authority.ceiling() {
+            let granted = ceiling.iter().any(|grant| action.answer(grant) == Some(Ok(())));
+            if !granted {
+                return Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Grants });
+            }
+        }
+        let mut places = Vec::new();
+        for (token, layer) in authority.layers().iter().enumerate() {
+            let covering = action.covering(token, &layer.grants)?;
+            // A grant without a limit costs nothing, so it comes first.
+            if covering.iter().any(|(_, grant)| grant.max_invocations.is_none()) {
+                continue;
+            }
+            let allowance = |(index, grant): (usize, &Grant)| Allowance {
+                grant: Digest::of_parts(&[layer.id.as_bytes(), index.to_string().as_bytes()]),
+                account: authority.account(),
+                limit: grant.max_invocations.unwrap_or_default(),
+                until: authority.expires_at(),
+            };
+            places.push(Place { token, alternatives: covering.into_iter().map(allowance).collect() });
+        }
+        Ok(Self { proven, places })
+    }
+}
+
+/// The call, and its arguments as a value once some grant has asked for them.
+struct Action<'a> {
+    call: &'a ToolCall,
+    arguments: OnceCell<Json>,
+}
+
+impl Action<'_> {
+    /// What a grant says of the call; nothing where it is of another tool.
+    fn answer(&self, grant: &Grant) -> Option<Result<(), GrantMismatch>> {
+        if !grant.names(self.call.tool_server(), self.call.tool_name()) {
+            return None;
+        }
+        if grant.arguments.is_none() {
+            return Some(Ok(()));
+        }
+        Some(grant.covers(self.arguments.get_or_init(|| self.call.arguments().to_json())))
+    }
+
+    /// The grants of a token that cover the call, with their places. Where none does, what is wrong with the first
+    /// that names the tool.
+    fn covering<'g>(&self, token: usize, grants: &'g [Grant]) -> Result<Vec<(usize, &'g Grant)>, Denial> {
+        let mut covering = Vec::new();
+        let mut mismatch = None;
+        for (index, grant) in grants.iter().enumerate() {
+            match self.answer(grant) {
+                Some(Ok(())) => covering.push((index, grant)),
+                Some(Err(why)) if mismatch.is_none() => mismatch = Some(why),
+                _ => {}
+            }
+        }
+        if !covering.is_empty() {
+            return Ok(covering);
+        }
+        Err(match mismatch {
+            None => Denial::ToolNotGranted { token },
+            Some(GrantMismatch::Missing { pointer }) => Denial::ArgumentMissing { token, pointer },
+            Some(GrantMismatch::NotGranted { pointer }) => Denial::ArgumentNotGranted { token, pointer },
+            Some(GrantMismatch::Violated { pointer, constraint_type }) => {
+                Denial::ArgumentConstraintViolated { token, pointer, constraint_type }
+            }
+        })
+    }
+}

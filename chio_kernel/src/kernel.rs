@@ -1,0 +1,528 @@
+//! The pipeline, on one screen.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chio_core::canonical::Json;
+use chio_core::crypto::PublicKey;
+use chio_core::digest::Digest;
+use chio_core::error::excerpt;
+use chio_core::receipt::{Decision, Event, Outcome, OutcomeStatus, Receipt, Verdict};
+use tracing::Instrument as _;
+
+use crate::authority::VerifiedAuthority;
+use crate::budget::PaidCall;
+use crate::builder::{KernelBuilder, Parts, Server};
+use crate::call::{SignedCall, ToolCall};
+use crate::config::Mode;
+use crate::denial::{Denial, Step};
+use crate::fence::{Lapse, fenced};
+use crate::grants::CoveredCall;
+use crate::proof::{ProvenCall, SchemeProof};
+use crate::scheme::{Claims, ProofScheme};
+use crate::store::{KernelError, key_id};
+use crate::tool_server::{ToolFailure, ToolRequest};
+use crate::{guard, standing};
+
+/// The guard between agents and tools. A clone is another handle to the same kernel.
+#[derive(Clone)]
+pub struct Kernel {
+    parts: Arc<Parts>,
+}
+
+impl Kernel {
+    /// Starts to build a kernel.
+    pub fn builder() -> KernelBuilder {
+        KernelBuilder::new()
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// The key that signs this kernel's receipts.
+    pub fn public_key(&self) -> PublicKey {
+        self.parts.ledger.key.public_key()
+    }
+
+    /// A nonce that this kernel gives out. A proof with it is accepted from the first second on, even by a kernel
+    /// whose nonces do not survive a restart.
+    ///
+    /// # Errors
+    /// Where the operating system has no random bytes to give.
+    #[cfg(feature = "os")]
+    pub fn new_nonce(&self) -> Result<String, KernelError> {
+        let random = chio_core::crypto::random_hex().map_err(|error| KernelError::new(error.to_string()))?;
+        let forgetful = self.parts.prover.forgetful.as_ref();
+        let epoch = forgetful.and_then(|forgetful| forgetful.epoch.as_deref()).unwrap_or_default();
+        Ok(format!("{epoch}{random}"))
+    }
+
+    /// Decides a call and dispatches it.
+    ///
+    /// # Errors
+    /// Why it was denied. How the tool fared is in the result.
+    pub async fn call(&self, call: SignedCall) -> Result<Completed, Denied> {
+        Ok(self.authorize(call).await?.dispatch().await)
+    }
+
+    /// Decides a call. If it is allowed, its receipt is written, and it can be dispatched once.
+    ///
+    /// # Errors
+    /// Why it was denied.
+    pub async fn authorize(&self, call: SignedCall) -> Result<AuthorizedCall, Denied> {
+        let SignedCall { tool_server, tool_name, arguments, capability, proof } = call;
+        let presented = Presented::Chain { capability: &capability, proof: proof.as_deref() };
+        self.decide(&tool_server, &tool_name, &arguments, presented).await
+    }
+
+    /// Decides a call that is proven by another scheme than the one of this protocol.
+    ///
+    /// # Errors
+    /// Why it was denied.
+    pub async fn authorize_by<S: ProofScheme>(
+        &self,
+        scheme: &S,
+        credential: &S::Credential,
+        tool_server: &str,
+        tool_name: &str,
+        arguments: &[u8],
+    ) -> Result<AuthorizedCall, Denied> {
+        let verify = |call, now| {
+            let patience = Some(self.parts.patience.guard);
+            async move { fenced(&*self.parts.timer, patience, || scheme.verify(credential, call, now)).await }
+        };
+        // The scheme runs first, behind the fence; the pipeline then takes its claims.
+        let verified = match (self.read(tool_server, tool_name, arguments), self.parts.clock.now()) {
+            (Ok(call), Ok(now)) => verify(&call, now).await,
+            // The pipeline meets the same fault and says which.
+            _ => Ok(Err(Denial::ClockUnavailable)),
+        };
+        let claims = match verified {
+            Ok(answer) => answer,
+            Err(lapse) => Err(Denial::ProofMalformed { reason: format!("its scheme {lapse}") }),
+        };
+        self.decide(tool_server, tool_name, arguments, Presented::Claims(claims)).await
+    }
+
+    /// Sums up, in a receipt, the denials that were only counted so far. Call it before the kernel is dropped.
+    ///
+    /// # Errors
+    /// Where the receipt cannot be written.
+    pub async fn flush(&self) -> Result<(), KernelError> {
+        let now = self.parts.clock.now().map_err(|error| KernelError::new(error.to_string()))?;
+        self.parts.ledger.flush(now).await
+    }
+
+    /// Revokes a capability by its id, and with it every token derived from it. Immediate.
+    ///
+    /// # Errors
+    /// Where the store fails: then nothing is revoked.
+    pub async fn revoke_capability(&self, id: Digest) -> Result<(), KernelError> {
+        self.parts.revocations.revoke(id).await
+    }
+
+    /// Revokes a key, and with it every token that it issued or holds. Immediate.
+    ///
+    /// # Errors
+    /// Where the store fails: then nothing is revoked.
+    pub async fn revoke_key(&self, key: &PublicKey) -> Result<(), KernelError> {
+        self.parts.revocations.revoke(key_id(&key.to_string())).await
+    }
+
+    fn read(&self, tool_server: &str, tool_name: &str, arguments: &[u8]) -> Result<ToolCall, Denial> {
+        ToolCall::parse(tool_server, tool_name, arguments, self.parts.limits.arguments)
+    }
+
+    /// Every decision is made, recorded and traced here.
+    async fn decide(
+        &self,
+        tool_server: &str,
+        tool_name: &str,
+        arguments: &[u8],
+        presented: Presented<'_>,
+    ) -> Result<AuthorizedCall, Denied> {
+        let started = Instant::now();
+        let span = tracing::info_span!(
+            "chio.call",
+            tool_server = excerpt(tool_server),
+            tool_name = excerpt(tool_name),
+            decision = tracing::field::Empty,
+            code = tracing::field::Empty,
+            step = tracing::field::Empty,
+            micros = tracing::field::Empty,
+        );
+        let decided = async {
+            let mut found = Found::new(tool_server, tool_name);
+            let Ok(now) = self.parts.clock.now() else {
+                return Err(Denied { denial: Denial::ClockUnavailable, receipt: None });
+            };
+            let call = match self.read(tool_server, tool_name, arguments) {
+                Ok(call) => Arc::new(call),
+                Err(denial) => return Err(self.deny(denial, found, now).await),
+            };
+            found.decision.action_hash = Some(call.arguments().digest());
+            let server_mode = self.parts.mode_of_server(tool_server);
+            server_mode.name().clone_into(&mut found.decision.mode);
+            if server_mode == Mode::Off {
+                return self.allow(call, Vec::new(), None, found, now).await;
+            }
+            match self.pipeline(Arc::clone(&call), presented, now, &mut found).await {
+                Ok(spent) => self.allow(call, spent, None, found, now).await,
+                Err(denial) => {
+                    self.respond(&denial, &found, now).await;
+                    match found.mode(server_mode) {
+                        // What was spent has been given back, or was never spent.
+                        Mode::Report | Mode::Off => self.allow(call, Vec::new(), Some(denial), found, now).await,
+                        Mode::Enforce => Err(self.deny(denial, found, now).await),
+                    }
+                }
+            }
+        }
+        .instrument(span.clone())
+        .await;
+        let denial = decided.as_ref().err().map(|denied| &denied.denial);
+        span.record("decision", if denial.is_some() { "deny" } else { "allow" });
+        if let Some(denial) = denial {
+            span.record("code", denial.code()).record("step", denial.step().name());
+        }
+        span.record("micros", u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
+        span.in_scope(|| denial.map(|denial| tracing::info!(code = denial.code(), "denied: {denial}")));
+        decided
+    }
+
+    /// Authority, standing, proof, grants, budget, guards: each takes what the one before it made. Returns what was
+    /// spent.
+    async fn pipeline(
+        &self,
+        call: Arc<ToolCall>,
+        presented: Presented<'_>,
+        now: u64,
+        found: &mut Found,
+    ) -> Result<Vec<Digest>, Denial> {
+        let parts = &*self.parts;
+        let (timer, patience) = (&*parts.timer, parts.patience.store);
+
+        let (authority, evidence) = self.authority(presented, now).await?;
+        found.authority(&authority);
+        standing::check(&authority, &*parts.standings, timer, patience, now).await?;
+
+        let proven = match evidence {
+            Evidence::Proof(proof) => parts.prover.prove(authority, call, proof, now).await?,
+            Evidence::Scheme(proof) => parts.prover.prove_by_scheme(authority, call, proof, now).await?,
+        };
+        found.proven(&proven, parts.mode_of_subject(proven.authority().principal()));
+        if found.subject_mode == Some(Mode::Off) {
+            return Ok(Vec::new());
+        }
+
+        let covered = CoveredCall::new(proven)?;
+        parts.check_exists(covered.proven.call())?;
+        let paid: PaidCall = parts.budget.spend(covered, now).await?;
+        if let Err(denial) = guard::ask(&parts.guards, &paid, timer, parts.patience.guard, now).await {
+            parts.budget.refund(&paid.spent).await;
+            return Err(denial);
+        }
+        Ok(paid.spent)
+    }
+
+    async fn authority<'a>(
+        &self,
+        presented: Presented<'a>,
+        now: u64,
+    ) -> Result<(VerifiedAuthority, Evidence<'a>), Denial> {
+        let parts = &*self.parts;
+        match presented {
+            Presented::Chain { capability, proof } => {
+                let unrevoked = parts.authorities.verify(capability, now)?;
+                let answer = fenced(&*parts.timer, Some(parts.patience.store), || {
+                    parts.revocations.first_revoked(unrevoked.ids())
+                })
+                .await;
+                Ok((unrevoked.given(answer)?, Evidence::Proof(proof)))
+            }
+            Presented::Claims(claims) => {
+                let Claims { principal, credential, grants, expires_at, nonce, issued_at, proof_hash } = claims?;
+                if now >= expires_at {
+                    return Err(Denial::CapabilityExpired { token: 0, expires_at, now });
+                }
+                let unrevoked = VerifiedAuthority::of_scheme(principal, credential, grants, expires_at);
+                let answer = fenced(&*parts.timer, Some(parts.patience.store), || {
+                    parts.revocations.first_revoked(unrevoked.ids())
+                })
+                .await;
+                let proof = SchemeProof { nonce, issued_at, proof_hash };
+                Ok((unrevoked.given(answer)?, Evidence::Scheme(proof)))
+            }
+        }
+    }
+
+    async fn respond(&self, denial: &Denial, found: &Found, now: u64) {
+        let parts = &*self.parts;
+        if let Some(subject) = found.subject_id {
+            let (timer, patience) = (&*parts.timer, parts.patience.store);
+            standing::respond(denial, subject, &parts.threat, &*parts.standings, timer, patience, now).await;
+        }
+    }
+
+    /// The receipt comes before the effect: a call whose receipt cannot be written is denied.
+    async fn allow(
+        &self,
+        call: Arc<ToolCall>,
+        spent: Vec<Digest>,
+        unenforced: Option<Denial>,
+        mut found: Found,
+        now: u64,
+    ) -> Result<AuthorizedCall, Denied> {
+        let parts = &*self.parts;
+        // Even where nothing is enforced, there has to be somewhere to dispatch to.
+        if let Err(denial) = parts.check_exists(&call) {
+            return Err(self.deny(denial, found, now).await);
+        }
+        if let Some(mode) = found.subject_mode {
+            mode.name().clone_into(&mut found.decision.mode);
+        }
+        found.decision.code = unenforced.as_ref().map(|denial| denial.code().to_owned());
+        found.decision.step = unenforced.as_ref().map(|denial| denial.step().name().to_owned());
+        let principal = found.decision.subject.clone().unwrap_or_default();
+        found.decision.verdict = Verdict::Allow;
+        match parts.ledger.record(Event::Decision(found.decision), now).await {
+            Ok(receipt) => {
+                Ok(AuthorizedCall { kernel: self.clone(), call, principal, spent, unenforced, receipt, now })
+            }
+            Err(error) => {
+                parts.budget.refund(&spent).await;
+                let reason = error.to_string();
+                let denial = Denial::StoreUnavailable { store: "receipt", step: Step::Receipt, reason };
+                Err(Denied { denial, receipt: None })
+            }
+        }
+    }
+
+    async fn deny(&self, denial: Denial, mut found: Found, now: u64) -> Denied {
+        let ledger = &self.parts.ledger;
+        found.decision.verdict = Verdict::Deny;
+        found.decision.code = Some(denial.code().to_owned());
+        found.decision.step = Some(denial.step().name().to_owned());
+        let event = Event::Decision(found.decision);
+        let written = if denial.is_of_proven_caller() && found.is_proven {
+            ledger.record(event, now).await.map(Some)
+        } else {
+            ledger.record_unproven(event, now).await
+        };
+        if let Err(error) = &written {
+            tracing::error!(store = "receipt", "the receipt of a denial could not be written: {error}");
+        }
+        Denied { denial, receipt: written.ok().flatten() }
+    }
+}
+
+/// What a caller presents.
+enum Presented<'a> {
+    Chain { capability: &'a [u8], proof: Option<&'a [u8]> },
+    Claims(Result<Claims, Denial>),
+}
+
+/// What is left of it to verify when the authority stands.
+enum Evidence<'a> {
+    Proof(Option<&'a [u8]>),
+    Scheme(SchemeProof),
+}
+
+/// What has been found out about a call so far, for its receipt.
+struct Found {
+    decision: Decision,
+    subject_id: Option<Digest>,
+    subject_mode: Option<Mode>,
+    is_proven: bool,
+}
+
+impl Found {
+    fn new(tool_server: &str, tool_name: &str) -> Self {
+        let decision = Decision {
+            verdict: Verdict::Deny,
+            code: None,
+            step: None,
+            mode: Mode::Enforce.name().to_owned(),
+            capability_id: None,
+            subject: None,
+            tool_server: excerpt(tool_server),
+            tool_name: excerpt(tool_name),
+            action_hash: None,
+            proof_hash: None,
+        };
+        Self { decision, subject_id: None, subject_mode: None, is_proven: false }
+    }
+
+    fn authority(&mut self, authority: &VerifiedAuthority) {
+        self.decision.capability_id = Some(authority.capability_id().to_owned());
+        self.decision.subject = Some(authority.principal().to_owned());
+        self.subject_id = authority.principals().first().copied();
+    }
+
+    fn proven(&mut self, proven: &ProvenCall, subject_mode: Option<Mode>) {
+        proven.call().tool_server().clone_into(&mut self.decision.tool_server);
+        proven.call().tool_name().clone_into(&mut self.decision.tool_name);
+        self.decision.proof_hash = proven.proof_hash();
+        self.is_proven = true;
+        self.subject_mode = subject_mode;
+    }
+
+    /// A subject's mode counts for a proven caller alone: a name that anyone can claim must not switch anything off.
+    fn mode(&self, server_mode: Mode) -> Mode {
+        self.subject_mode.unwrap_or(server_mode)
+    }
+}
+
+/// A call that may be dispatched, once. Its receipt is written.
+///
+/// It cannot be made by hand, and it cannot be dispatched twice:
+///
+/// ```compile_fail
+/// async fn twice(call: chio_kernel::AuthorizedCall) {
+///     call.dispatch().await;
+///     call.dispatch().await;
+/// }
+/// ```
+/// ```compile_fail
+/// fn copy(call: &chio_kernel::AuthorizedCall) -> chio_kernel::AuthorizedCall {
+///     call.clone()
+/// }
+/// ```
+/// ```
+/// async fn once(call: chio_kernel::AuthorizedCall) {
+///     call.dispatch().await;
+/// }
+/// ```
+#[must_use = "an authorized call that is not dispatched leaves a receipt without an outcome"]
+pub struct AuthorizedCall {
+    kernel: Kernel,
+    call: Arc<ToolCall>,
+    principal: String,
+    spent: Vec<Digest>,
+    unenforced: Option<Denial>,
+    receipt: Receipt,
+    now: u64,
+}
+
+impl AuthorizedCall {
+    /// What is called.
+    pub fn call(&self) -> &ToolCall {
+        &self.call
+    }
+
+    /// Who calls: the text of the subject's key; empty where nothing is verified.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// What the call would have been denied for, were the mode `enforce`.
+    pub fn unenforced(&self) -> Option<&Denial> {
+        self.unenforced.as_ref()
+    }
+
+    /// The receipt of the decision.
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// Calls the tool server, and writes the receipt of the outcome.
+    pub async fn dispatch(self) -> Completed {
+        let started = Instant::now();
+        let request = ToolRequest {
+            tool_name: self.call.tool_name(),
+            arguments: self.call.arguments(),
+            principal: &self.principal,
+        };
+        let parts = &*self.kernel.parts;
+        let result = match parts.servers.get(self.call.tool_server()) {
+            Some(Server::Here(server)) => {
+                match fenced(&*parts.timer, parts.patience.tool_server, || server.call(request)).await {
+                    Ok(result) => result,
+                    Err(Lapse::TimedOut) => Err(ToolFailure::TimedOut),
+                    Err(Lapse::Panicked) => Err(ToolFailure::Failed("it panicked".into())),
+                }
+            }
+            Some(Server::Elsewhere) | None => Err(ToolFailure::NotReached("its caller dispatches to it".into())),
+        };
+        let status = match &result {
+            Ok(_) => OutcomeStatus::Ok,
+            Err(ToolFailure::Tool(_)) => OutcomeStatus::ToolError,
+            Err(ToolFailure::Failed(_)) => OutcomeStatus::Failed,
+            Err(ToolFailure::NotReached(_)) => OutcomeStatus::NotReached,
+            Err(ToolFailure::TimedOut) => OutcomeStatus::TimedOut,
+        };
+        let result_hash = result.as_ref().ok().map(|json| Digest::of(&json.to_canonical_bytes()));
+        let receipt = self.finish_after(status, result_hash, started).await;
+        Completed { result, receipt }
+    }
+
+    /// Writes the receipt of the outcome of a call that was dispatched by other means.
+    ///
+    /// # Errors
+    /// Where the receipt cannot be written. The call has had its effect all the same.
+    pub async fn finish(self, status: OutcomeStatus, result_hash: Option<Digest>) -> Result<Receipt, KernelError> {
+        self.finish_after(status, result_hash, Instant::now()).await
+    }
+
+    async fn finish_after(
+        self,
+        status: OutcomeStatus,
+        result_hash: Option<Digest>,
+        started: Instant,
+    ) -> Result<Receipt, KernelError> {
+        let parts = &*self.kernel.parts;
+        if status == OutcomeStatus::NotReached {
+            parts.budget.refund(&self.spent).await;
+        }
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let of = self.receipt.body.sequence;
+        // A clock that fails now does not undo what happened: the time of the decision stands in.
+        let now = parts.clock.now().unwrap_or(self.now);
+        let receipt = parts.ledger.record(Event::Outcome(Outcome { of, status, result_hash, duration_ms }), now).await;
+        if let Err(error) = &receipt {
+            tracing::error!(store = "receipt", "the receipt of an outcome could not be written: {error}");
+        }
+        receipt
+    }
+}
+
+impl fmt::Debug for AuthorizedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuthorizedCall({}/{})", self.call.tool_server(), self.call.tool_name())
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({})", self.public_key())
+    }
+}
+
+/// A call that was dispatched.
+#[derive(Debug)]
+pub struct Completed {
+    /// What the tool answered.
+    pub result: Result<Json, ToolFailure>,
+    /// The receipt of the outcome. Where it could not be written, the call has had its effect all the same, and the
+    /// receipt of its decision says so.
+    pub receipt: Result<Receipt, KernelError>,
+}
+
+/// A call that was denied. Nothing was dispatched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Denied {
+    /// Why.
+    pub denial: Denial,
+    /// The receipt; none where such denials are only counted in this second, or it could not be written.
+    pub receipt: Option<Receipt>,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.denial.code(), self.denial)
+    }
+}
+
+impl std::error::Error for Denied {}

@@ -1,0 +1,64 @@
+//! Enforcement of Chio: verify a signed tool call, guard it, dispatch it, keep the receipt.
+//!
+//! Each arrow consumes its left side, and only the file that draws it can make its right side:
+//!
+//! ```text
+//! bytes ─ SignedCall                 unverified: may be printed, may not be used
+//!           │ authority             trusted root · every signature · every window · every link · not revoked
+//!         VerifiedAuthority
+//!           │ standing, proof       the caller holds the key, for this call, and this nonce is spent
+//!         ProvenCall
+//!           │ grants, budget, guards
+//!         AuthorizedCall            not Clone: one proof, one dispatch; its receipt is written
+//!           │ dispatch
+//!         Completed                 the result, and the receipt of the outcome
+//! ```
+//!
+//! The modules, in reading order; each imports only from those above it. [`kernel`] is the overview and stands first.
+
+pub mod kernel;
+
+pub mod denial;
+
+pub mod clock;
+
+pub mod fence;
+
+pub mod store;
+
+pub mod config;
+
+pub mod call;
+
+pub mod authority;
+
+mod standing;
+
+pub mod dpop;
+
+pub mod scheme;
+
+pub mod proof;
+
+mod grants;
+
+mod budget;
+
+pub mod guard;
+
+pub mod tool_server;
+
+#[cfg(feature = "files")]
+pub mod files;
+
+mod receipts;
+
+mod builder;
+
+pub use chio_core as core;
+
+pub use self::builder::{BuildError, KernelBuilder};
+pub use self::call::{SignedCall, ToolCall};
+pub use self::denial::{Denial, Step};
+pub use self::kernel::{AuthorizedCall, Completed, Denied, Kernel};
+pub use self::store::KernelError;

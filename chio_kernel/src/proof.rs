@@ -1,0 +1,139 @@
+//! Whether the caller holds the key, for this very call, and has not made it before: the one place where it is decided.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chio_core::digest::Digest;
+use chio_core::dpop::DpopProof;
+
+use crate::authority::VerifiedAuthority;
+use crate::call::ToolCall;
+use crate::clock::Timer;
+use crate::config::DpopConfig;
+use crate::denial::Denial;
+use crate::dpop::{self, Seen};
+use crate::fence::fenced;
+use crate::store::NonceStore;
+
+/// A call whose caller is proven, and whose nonce is spent. It says nothing yet of what the caller may do.
+///
+/// ```compile_fail
+/// // It has private fields and no constructor: nothing outside this file makes one.
+/// let forged = chio_kernel::proof::ProvenCall { authority: todo!(), call: todo!(), proof_hash: None };
+/// ```
+/// ```
+/// // Its name is all that can be had without a kernel.
+/// fn takes(_: &chio_kernel::proof::ProvenCall) {}
+/// ```
+#[derive(Debug)]
+pub struct ProvenCall {
+    authority: VerifiedAuthority,
+    call: Arc<ToolCall>,
+    proof_hash: Option<Digest>,
+}
+
+impl ProvenCall {
+    pub(crate) fn authority(&self) -> &VerifiedAuthority {
+        &self.authority
+    }
+
+    pub(crate) fn call(&self) -> &Arc<ToolCall> {
+        &self.call
+    }
+
+    pub(crate) fn proof_hash(&self) -> Option<Digest> {
+        self.proof_hash
+    }
+}
+
+/// What a kernel whose nonces do not survive a restart must refuse: every proof that could have been used before it
+/// started. That is one dated up to the start *and the clock skew allowed then*; a comparison with the start alone
+/// would let through what was dated ahead, or signed in the same second.
+#[derive(Clone, Debug)]
+pub(crate) struct Forgetful {
+    pub(crate) accepted_after: u64,
+    /// Drawn at random at the start. A nonce that begins with it was given out since, so no kernel saw it before.
+    pub(crate) epoch: Option<String>,
+}
+
+impl Forgetful {
+    fn check(&self, nonce: &str, issued_at: u64) -> Result<(), Denial> {
+        let accepted_after = self.accepted_after;
+        let given_out = self.epoch.as_ref().is_some_and(|epoch| nonce.starts_with(epoch.as_str()));
+        if given_out || issued_at > accepted_after {
+            return Ok(());
+        }
+        Err(Denial::ProofPredatesKernel { issued_at, accepted_after })
+    }
+}
+
+/// Verifies proofs, and spends their nonces.
+pub(crate) struct Prover {
+    pub(crate) config: DpopConfig,
+    pub(crate) nonces: Arc<dyn NonceStore>,
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) patience: Duration,
+    pub(crate) forgetful: Option<Forgetful>,
+}
+
+/// What a scheme has verified already, but for the freshness of its proof and the nonce.
+pub(crate) struct SchemeProof {
+    pub(crate) nonce: String,
+    pub(crate) issued_at: u64,
+    pub(crate) proof_hash: Option<Digest>,
+}
+
+impl Prover {
+    /// The six steps.
+    pub(crate) async fn prove(
+        &self,
+        authority: VerifiedAuthority,
+        call: Arc<ToolCall>,
+        proof: Option<&[u8]>,
+        now: u64,
+    ) -> Result<ProvenCall, Denial> {
+        let proof = proof.ok_or(Denial::ProofMissing)?;
+        let malformed = |reason: String| Denial::ProofMalformed { reason };
+        let proof = DpopProof::parse(proof).map_err(|error| malformed(error.to_string()))?;
+        // Authority that came from another scheme has no key to check a signature with.
+        let (subject, key) = authority.subject().ok_or(Denial::ProofMissing)?;
+        let seen = Seen {
+            subject,
+            key,
+            capability_id: authority.capability_id(),
+            tool_server: call.tool_server(),
+            tool_name: call.tool_name(),
+            action_hash: &call.arguments().digest().to_string(),
+        };
+        let signed = dpop::check(&proof, seen, now, &self.config, |body| self.remembers(&body.nonce, body.issued_at))?;
+        self.spend(authority.capability_id(), &proof.body.nonce, authority.account(), now).await?;
+        Ok(ProvenCall { authority, call, proof_hash: Some(Digest::of(&signed)) })
+    }
+
+    /// What is left of the six steps when a scheme has done its own: freshness and the nonce.
+    pub(crate) async fn prove_by_scheme(
+        &self,
+        authority: VerifiedAuthority,
+        call: Arc<ToolCall>,
+        proof: SchemeProof,
+        now: u64,
+    ) -> Result<ProvenCall, Denial> {
+        dpop::check_freshness(proof.issued_at, now, &self.config)?;
+        self.remembers(&proof.nonce, proof.issued_at)?;
+        self.spend(authority.capability_id(), &proof.nonce, authority.account(), now).await?;
+        Ok(ProvenCall { authority, call, proof_hash: proof.proof_hash })
+    }
+
+    fn remembers(&self, nonce: &str, issued_at: u64) -> Result<(), Denial> {
+        self.forgetful.as_ref().map_or(Ok(()), |forgetful| forgetful.check(nonce, issued_at))
+    }
+
+    async fn spend(&self, scope: &str, nonce: &str, account: Digest, now: u64) -> Result<(), Denial> {
+        let claim = dpop::claim(scope, nonce, account, now, &self.config)?;
+        match fenced(&*self.timer, Some(self.patience), || self.nonces.spend(claim)).await {
+            Ok(Ok(answer)) => dpop::spent(answer),
+            Ok(Err(error)) => Err(dpop::store_down(error.to_string())),
+            Err(lapse) => Err(dpop::store_down(lapse.to_string())),
+        }
+    }
+}

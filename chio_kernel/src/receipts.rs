@@ -1,0 +1,105 @@
+//! Writing receipts: one for every decision about a proven caller, a bounded number for everything else.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chio_core::crypto::SigningBackend;
+use chio_core::receipt::{Event, Receipt, Summary};
+
+use crate::clock::Timer;
+use crate::fence::fenced;
+use crate::store::{KernelError, ReceiptStore};
+
+/// Appends to the kernel's chain of receipts.
+pub(crate) struct Ledger {
+    pub(crate) store: Arc<dyn ReceiptStore>,
+    pub(crate) key: Arc<dyn SigningBackend>,
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) patience: Duration,
+    pub(crate) unproven: Mutex<Unproven>,
+}
+
+/// Denials of callers that have proven nothing: whoever can send bytes can cause them, so they buy only so many
+/// signatures and writes a second. The rest is counted.
+pub(crate) struct Unproven {
+    per_second: u64,
+    second: u64,
+    written: u64,
+    suppressed: u64,
+}
+
+impl Unproven {
+    pub(crate) fn new(per_second: u64) -> Self {
+        Self { per_second, second: 0, written: 0, suppressed: 0 }
+    }
+
+    /// Whether one more may be written; it is counted either way.
+    fn admit(&mut self, now: u64) -> bool {
+        if now != self.second {
+            (self.second, self.written) = (now, 0);
+        }
+        let admitted = self.written < self.per_second;
+        let count = if admitted { &mut self.written } else { &mut self.suppressed };
+        *count = count.saturating_add(1);
+        admitted
+    }
+
+    /// What is to be summed up now, once a second.
+    fn take_suppressed(&mut self, now: u64) -> u64 {
+        if now == self.second { 0 } else { std::mem::take(&mut self.suppressed) }
+    }
+}
+
+impl Ledger {
+    /// Writes a receipt.
+    pub(crate) async fn record(&self, event: Event, now: u64) -> Result<Receipt, KernelError> {
+        self.sum_up(now).await?;
+        self.append(event, now).await
+    }
+
+    /// Writes the receipt of a denial that proves nothing about anyone, if there is room for one in this second.
+    pub(crate) async fn record_unproven(&self, event: Event, now: u64) -> Result<Option<Receipt>, KernelError> {
+        self.sum_up(now).await?;
+        if !self.unproven().admit(now) {
+            return Ok(None);
+        }
+        self.append(event, now).await.map(Some)
+    }
+
+    /// Sums up the denials that have no receipt, if there are any.
+    pub(crate) async fn flush(&self, now: u64) -> Result<(), KernelError> {
+        let suppressed = std::mem::take(&mut self.unproven().suppressed);
+        self.summarise(suppressed, now).await
+    }
+
+    async fn sum_up(&self, now: u64) -> Result<(), KernelError> {
+        let suppressed = self.unproven().take_suppressed(now);
+        self.summarise(suppressed, now).await
+    }
+
+    async fn summarise(&self, suppressed: u64, now: u64) -> Result<(), KernelError> {
+        if suppressed == 0 {
+            return Ok(());
+        }
+        let summary = Event::Summary(Summary { suppressed, unfinished: Vec::new() });
+        let written = self.append(summary, now).await;
+        if written.is_err() {
+            let mut unproven = self.unproven();
+            unproven.suppressed = unproven.suppressed.saturating_add(suppressed);
+        }
+        written.map(|_| ())
+    }
+
+    async fn append(&self, event: Event, now: u64) -> Result<Receipt, KernelError> {
+        let key = Arc::clone(&self.key);
+        let seal = Box::new(move |head| Receipt::append(head, now, event, &*key));
+        match fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await {
+            Ok(written) => written,
+            Err(lapse) => Err(KernelError::new(lapse.to_string())),
+        }
+    }
+
+    fn unproven(&self) -> std::sync::MutexGuard<'_, Unproven> {
+        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,222 @@
+//! The other stores, in memory.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::ready;
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use chio_core::digest::Digest;
+use chio_core::receipt::{ChainHead, Receipt};
+use lru::LruCache;
+
+use super::{
+    Allowance, BoxFuture, KernelError, ReceiptStore, RevocationStore, Seal, Spending, Standing, StandingStore, UsageStore,
+};
+
+// A panic cannot leave a half-made change behind: each is complete before anything in it could panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn answer<'a, T: Send + 'a>(answer: T) -> BoxFuture<'a, Result<T, KernelError>> {
+    Box::pin(ready(Ok(answer)))
+}
+
+/// Counts of calls in memory: at most 2^20 grants, and an eighth of them a root capability. A count is forgotten when
+/// its token has expired; one that still matters is never dropped to make room.
+#[derive(Debug, Default)]
+pub struct MemoryUsage {
+    counts: Mutex<Counts>,
+}
+
+const MAX_COUNTS: usize = 1 << 20;
+const MAX_COUNTS_OF_ACCOUNT: usize = MAX_COUNTS / 8;
+
+#[derive(Debug, Default)]
+struct Counts {
+    used: HashMap<Digest, Count>,
+    held: HashMap<Digest, usize>,
+}
+
+#[derive(Debug)]
+struct Count {
+    calls: u64,
+    account: Digest,
+    until: u64,
+}
+
+impl Counts {
+    fn spend(&mut self, places: &[Vec<Allowance>], now: u64) -> Spending {
+        let mut chosen = Vec::with_capacity(places.len());
+        for (place, alternatives) in places.iter().enumerate() {
+            let calls = |grant| self.used.get(grant).map_or(0, |count| count.calls);
+            match alternatives.iter().find(|one| calls(&one.grant) < one.limit) {
+                Some(allowance) => chosen.push(allowance),
+                None => return Spending::Exhausted { place },
+            }
+        }
+        let new = chosen.iter().filter(|one| !self.used.contains_key(&one.grant)).count();
+        if self.used.len().saturating_add(new) > MAX_COUNTS {
+            self.drop_expired(now);
+        }
+        let held = chosen.first().and_then(|one| self.held.get(&one.account)).copied().unwrap_or_default();
+        let too_many = self.used.len().saturating_add(new) > MAX_COUNTS;
+        if new > 0 && (too_many || held.saturating_add(new) > MAX_COUNTS_OF_ACCOUNT) {
+            return Spending::Full;
+        }
+        for one in &chosen {
+            let held = &mut self.held;
+            let count = self.used.entry(one.grant).or_insert_with(|| {
+                let held = held.entry(one.account).or_default();
+                *held = held.saturating_add(1);
+                Count { calls: 0, account: one.account, until: one.until }
+            });
+            count.calls = count.calls.saturating_add(1);
+        }
+        Spending::Spent(chosen.iter().map(|one| one.grant).collect())
+    }
+
+    fn drop_expired(&mut self, now: u64) {
+        self.used.retain(|_, count| count.until > now);
+        self.held.clear();
+        for count in self.used.values() {
+            let held = self.held.entry(count.account).or_default();
+            *held = held.saturating_add(1);
+        }
+    }
+}
+
+impl UsageStore for MemoryUsage {
+    fn spend<'a>(&'a self, places: &'a [Vec<Allowance>], now: u64) -> BoxFuture<'a, Result<Spending, KernelError>> {
+        answer(lock(&self.counts).spend(places, now))
+    }
+
+    fn refund<'a>(&'a self, grants: &'a [Digest]) -> BoxFuture<'a, Result<(), KernelError>> {
+        let mut counts = lock(&self.counts);
+        for grant in grants {
+            if let Some(count) = counts.used.get_mut(grant) {
+                count.calls = count.calls.saturating_sub(1);
+            }
+        }
+        answer(())
+    }
+}
+
+/// Revocations in memory.
+#[derive(Debug, Default)]
+pub struct MemoryRevocations {
+    revoked: RwLock<HashSet<Digest>>,
+}
+
+impl RevocationStore for MemoryRevocations {
+    fn first_revoked<'a>(&'a self, ids: &'a [Digest]) -> BoxFuture<'a, Result<Option<usize>, KernelError>> {
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        answer(ids.iter().position(|id| revoked.contains(id)))
+    }
+
+    fn revoke(&self, id: Digest) -> BoxFuture<'_, Result<(), KernelError>> {
+        self.revoked.write().unwrap_or_else(PoisonError::into_inner).insert(id);
+        answer(())
+    }
+}
+
+/// Standings in memory, and the failure counts of the 65,536 principals that failed last. An attacker with as many
+/// stolen tokens can push a count out; that is one reason why failures lead to nothing by default.
+#[derive(Debug)]
+pub struct MemoryStandings {
+    standings: RwLock<HashMap<Digest, Standing>>,
+    failures: Mutex<LruCache<Digest, u64, std::hash::RandomState>>,
+}
+
+impl Default for MemoryStandings {
+    fn default() -> Self {
+        let capacity = NonZeroUsize::new(65_536).unwrap_or(NonZeroUsize::MIN);
+        let failures = LruCache::unbounded_with_hasher(std::hash::RandomState::new());
+        let store = Self { standings: RwLock::default(), failures: Mutex::new(failures) };
+        lock(&store.failures).resize(capacity);
+        store
+    }
+}
+
+impl StandingStore for MemoryStandings {
+    fn worst<'a>(&'a self, principals: &'a [Digest], now: u64) -> BoxFuture<'a, Result<Standing, KernelError>> {
+        let standings = self.standings.read().unwrap_or_else(PoisonError::into_inner);
+        let mut worst = Standing::Good;
+        for standing in principals.iter().filter_map(|principal| standings.get(principal)) {
+            worst = match (worst, *standing) {
+                (Standing::Banned, _) | (_, Standing::Banned) => Standing::Banned,
+                (Standing::Suspended { until: a }, Standing::Suspended { until: b }) => {
+                    Standing::Suspended { until: a.max(b) }
+                }
+                (worst, Standing::Suspended { until }) if until <= now => worst,
+                (Standing::Good, other) | (other, Standing::Good) => other,
+            };
+        }
+        answer(worst)
+    }
+
+    fn set(&self, principal: Digest, standing: Standing) -> BoxFuture<'_, Result<(), KernelError>> {
+        let mut standings = self.standings.write().unwrap_or_else(PoisonError::into_inner);
+        if standing == Standing::Good {
+            standings.remove(&principal);
+            lock(&self.failures).pop(&principal);
+        } else {
+            standings.insert(principal, standing);
+        }
+        answer(())
+    }
+
+    fn count_failure(&self, principal: Digest, _: u64) -> BoxFuture<'_, Result<u64, KernelError>> {
+        let mut failures = lock(&self.failures);
+        let count = failures.get(&principal).copied().unwrap_or_default().saturating_add(1);
+        failures.put(principal, count);
+        answer(count)
+    }
+}
+
+/// The last receipts of a kernel, in memory: 65,536 of them by default. Older ones are dropped, but never the end of
+/// the chain, so that what is left still verifies.
+#[derive(Debug)]
+pub struct MemoryReceipts {
+    capacity: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    head: Option<ChainHead>,
+    receipts: VecDeque<Receipt>,
+}
+
+impl MemoryReceipts {
+    /// A store that keeps the last `capacity` receipts.
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, kept: Mutex::default() }
+    }
+
+    /// The receipts that are kept, oldest first.
+    pub fn all(&self) -> Vec<Receipt> {
+        lock(&self.kept).receipts.iter().cloned().collect()
+    }
+}
+
+impl Default for MemoryReceipts {
+    fn default() -> Self {
+        Self::new(65_536)
+    }
+}
+
+impl ReceiptStore for MemoryReceipts {
+    fn append(&self, seal: Seal) -> BoxFuture<'_, Result<Receipt, KernelError>> {
+        let mut kept = lock(&self.kept);
+        let sealed = seal(kept.head).map_err(|error| KernelError::new(error.to_string()));
+        Box::pin(ready(sealed.map(|(receipt, head)| {
+            kept.head = Some(head);
+            kept.receipts.push_back(receipt.clone());
+            if kept.receipts.len() > self.capacity {
+                kept.receipts.pop_front();
+            }
+            receipt
+        })))
+    }
+}
