@@ -89,9 +89,7 @@ impl Arguments {
     pub const MAX_BYTES: usize = 1 << 20;
 
     /// Reads arguments from strict JSON.
-    ///
-    /// # Errors
-    /// Where the text is not strict JSON within the limits, or not an object.
+    /// Fails where the text is not strict JSON within the limits, or not an object.
     pub fn parse(text: &[u8], limits: Limits) -> Result<Self, JsonError> {
         let canonical = canonical::canonicalize(text, limits)?.into_owned();
         if canonical.first() != Some(&b'{') {
@@ -102,9 +100,7 @@ impl Arguments {
     }
 
     /// Arguments from any value that serialises to a JSON object.
-    ///
-    /// # Errors
-    /// Where the value has no strict JSON form, is not an object, or is longer than [`Self::MAX_BYTES`].
+    /// Fails where the value has no strict JSON form, is not an object, or is longer than [`Self::MAX_BYTES`].
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         Self::parse(&canonical::canonical_json_bytes(value)?, Limits::bytes(Self::MAX_BYTES))
     }
@@ -127,9 +123,7 @@ impl Arguments {
     }
 
     /// The arguments as a type of the tool's own.
-    ///
-    /// # Errors
-    /// Where the type wants other members or other types than there are. The text names no argument value.
+    /// Fails where the type wants other members or other types than there are. The text names no argument value.
     pub fn deserialize<T: for<'de> Deserialize<'de>>(&self) -> Result<T, FormatError> {
         serde_json::from_slice(&self.canonical).map_err(|error| {
             FormatError::Document(format!("the arguments do not fit the tool (column {})", error.column()))

@@ -46,9 +46,7 @@ pub struct DpopProofBody {
 
 impl DpopProofBody {
     /// The RFC 8785 bytes, which the signature covers.
-    ///
-    /// # Errors
-    /// Where `issued_at` is beyond 2^53−1.
+    /// Fails where `issued_at` is beyond 2^53−1.
     pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {
         let refuse = |kind| JsonError { at: 0, kind };
         if self.issued_at > crate::time::MAX_UNIX_SECONDS {
@@ -70,26 +68,20 @@ pub struct DpopProof {
 
 impl DpopProof {
     /// Signs a body with a key in memory.
-    ///
-    /// # Errors
-    /// Where the body has no canonical form or the key refuses.
+    /// Fails where the body has no canonical form or the key refuses.
     pub fn sign(body: DpopProofBody, agent: &Keypair) -> Result<Self, SignError> {
         Self::sign_with_backend(body, agent)
     }
 
     /// Signs a body with a key that may live elsewhere.
-    ///
-    /// # Errors
-    /// Where the body has no canonical form or the key refuses.
+    /// Fails where the body has no canonical form or the key refuses.
     pub fn sign_with_backend(body: DpopProofBody, agent: &dyn SigningBackend) -> Result<Self, SignError> {
         let signature = agent.sign(&body.canonical()?)?;
         Ok(Self { body, signature })
     }
 
     /// Reads a proof.
-    ///
-    /// # Errors
-    /// Where the text is not strict JSON, longer than [`MAX_PROOF_BYTES`], or a member is missing, unknown or of the
+    /// Fails where the text is not strict JSON, longer than [`MAX_PROOF_BYTES`], or a member is missing, unknown or of the
     /// wrong type. The schema and the length of the nonce are for the six steps of verification.
     pub fn parse(text: &[u8]) -> Result<Self, FormatError> {
         let text = canonical::canonicalize(text, Limits::bytes(MAX_PROOF_BYTES))?;
@@ -97,17 +89,13 @@ impl DpopProof {
     }
 
     /// The proof as RFC 8785 bytes.
-    ///
-    /// # Errors
-    /// Where `issued_at` is beyond 2^53−1.
+    /// Fails where `issued_at` is beyond 2^53−1.
     pub fn to_bytes(&self) -> Result<Vec<u8>, JsonError> {
         canonical::canonical_json_bytes(self)
     }
 
     /// The digest of the body: what a receipt names. Never of the signature, of which there can be several.
-    ///
-    /// # Errors
-    /// Where `issued_at` is beyond 2^53−1.
+    /// Fails where `issued_at` is beyond 2^53−1.
     pub fn body_digest(&self) -> Result<Digest, JsonError> {
         Ok(Digest::of(&self.body.canonical()?))
     }

@@ -148,9 +148,7 @@ impl ReceiptBody {
     }
 
     /// The RFC 8785 bytes, which the signature covers and `previous` is the digest of.
-    ///
-    /// # Errors
-    /// Where a number is beyond 2^53−1.
+    /// Fails where a number is beyond 2^53−1.
     pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {
         document::canonical(self)
     }
@@ -158,9 +156,7 @@ impl ReceiptBody {
 
 impl Receipt {
     /// Appends to a chain: the next receipt after `head`, signed where its kind is.
-    ///
-    /// # Errors
-    /// Where the body has no canonical form or the key refuses.
+    /// Fails where the body has no canonical form or the key refuses.
     pub fn append(
         head: Option<ChainHead>,
         at: u64,
@@ -176,17 +172,13 @@ impl Receipt {
     }
 
     /// Reads a receipt.
-    ///
-    /// # Errors
-    /// Where the text is not strict JSON, longer than [`MAX_RECEIPT_BYTES`], or not a receipt of this schema.
+    /// Fails where the text is not strict JSON, longer than [`MAX_RECEIPT_BYTES`], or not a receipt of this schema.
     pub fn parse(text: &[u8]) -> Result<Self, FormatError> {
         document::parse(text)
     }
 
     /// The receipt as RFC 8785 bytes: one line of a JSON Lines file, without its end.
-    ///
-    /// # Errors
-    /// Where a number is beyond 2^53−1.
+    /// Fails where a number is beyond 2^53−1.
     pub fn to_line(&self) -> Result<Vec<u8>, JsonError> {
         document::line(self)
     }

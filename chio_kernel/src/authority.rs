@@ -3,13 +3,13 @@
 //! The order: trust, links, audience, windows (cheap, and the same whether the chain was seen before or not), then ids
 //! and signatures (once, then cached), then revocation.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant};
 use chio_core::crypto::{PreparedKey, PublicKey};
 use chio_core::digest::Digest;
-use chio_core::time::InWindow;
 use lru::LruCache;
 
 use crate::config::TrustRoot;
@@ -34,7 +34,7 @@ struct Facts {
     ceiling: Option<Vec<Grant>>,
     /// Who calls.
     principal: String,
-    /// The keys of the chain, and nothing else: the subject first, then the issuers from the root down.
+    /// The keys of the chain: the subject first, then the issuers from the root down.
     principals: Vec<Digest>,
     /// Where a subject's proof is by signature.
     subject: Option<(PublicKey, PreparedKey)>,
@@ -99,7 +99,12 @@ impl VerifiedAuthority {
 
     /// Authority that a proof scheme vouches for. Only the kernel's scheme door calls this, with the claims of a scheme
     /// that its owner installed.
-    pub(crate) fn of_scheme(principal: String, credential: Digest, grants: Vec<Grant>, expires_at: u64) -> Unrevoked {
+    pub(crate) fn of_scheme(
+        principal: String,
+        credential: Digest,
+        grants: Vec<Grant>,
+        expires_at: u64,
+    ) -> Unrevoked {
         let facts = Facts {
             tokens: Vec::new(),
             layers: vec![Layer { id: credential, grants }],
@@ -124,7 +129,12 @@ pub(crate) struct Authorities {
 }
 
 impl Authorities {
-    pub(crate) fn new(roots: Vec<TrustRoot>, names: Vec<String>, chain_bytes: usize, cache_bytes: usize) -> Self {
+    pub(crate) fn new(
+        roots: Vec<TrustRoot>,
+        names: Vec<String>,
+        chain_bytes: usize,
+        cache_bytes: usize,
+    ) -> Self {
         let roots = roots.into_iter().map(|root| (root.key.clone(), root)).collect();
         Self { roots, names, chain_bytes, cache: Mutex::new(Cache::new(cache_bytes)) }
     }
@@ -159,10 +169,12 @@ impl Authorities {
     fn check_trust(&self, tokens: &[CapabilityToken]) -> Result<&TrustRoot, Denial> {
         let empty = || Denial::CapabilityMalformed { reason: "the chain is empty".into() };
         let token = tokens.first().ok_or_else(empty)?;
-        let root =
-            self.roots.get(&token.issuer).ok_or_else(|| Denial::IssuerUntrusted { issuer: token.issuer.clone() })?;
+        let root = self
+            .roots
+            .get(&token.issuer)
+            .ok_or_else(|| Denial::IssuerUntrusted { issuer: token.issuer.clone() })?;
         match root.max_lifetime_secs {
-            Some(max_seconds) if token.window().seconds() > max_seconds => {
+            Some(max_seconds) if token.expires_at.saturating_sub(token.issued_at) > max_seconds => {
                 Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Lifetime { max_seconds } })
             }
             _ => Ok(root),
@@ -170,7 +182,8 @@ impl Authorities {
     }
 
     fn check_audiences(&self, tokens: &[CapabilityToken]) -> Result<(), Denial> {
-        let elsewhere = |token: &CapabilityToken| token.audience.as_ref().is_some_and(|name| !self.names.contains(name));
+        let elsewhere =
+            |token: &CapabilityToken| token.audience.as_ref().is_some_and(|name| !self.names.contains(name));
         match tokens.iter().position(elsewhere) {
             Some(token) => Err(Denial::CapabilityAudienceMismatch { token }),
             None => Ok(()),
@@ -200,12 +213,14 @@ fn check_links(tokens: &[CapabilityToken]) -> Result<(), Denial> {
 fn check_windows(tokens: &[CapabilityToken], now: u64) -> Result<(), Denial> {
     for (token, at) in tokens.iter().enumerate() {
         let window = at.window();
-        match window.at(now) {
-            InWindow::Inside => {}
-            InWindow::Before => {
+        match window.place_of(now) {
+            Ordering::Equal => {}
+            Ordering::Less => {
                 return Err(Denial::CapabilityNotYetValid { token, issued_at: window.issued_at, now });
             }
-            InWindow::After => return Err(Denial::CapabilityExpired { token, expires_at: window.expires_at, now }),
+            Ordering::Greater => {
+                return Err(Denial::CapabilityExpired { token, expires_at: window.expires_at, now });
+            }
         }
     }
     Ok(())
@@ -213,7 +228,9 @@ fn check_windows(tokens: &[CapabilityToken], now: u64) -> Result<(), Denial> {
 
 /// The costly part, done once a chain.
 fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Facts, Denial> {
-    let malformed = |token: usize, reason: String| Denial::CapabilityMalformed { reason: format!("token {token}: {reason}") };
+    let malformed = |token: usize, reason: String| Denial::CapabilityMalformed {
+        reason: format!("token {token}: {reason}"),
+    };
     let mut layers = Vec::with_capacity(tokens.len());
     for (token, at) in tokens.iter().enumerate() {
         let id = at.contents_id().map_err(|error| malformed(token, error.to_string()))?;
@@ -256,7 +273,11 @@ pub(crate) struct Unrevoked {
 
 impl Unrevoked {
     fn new(facts: Arc<Facts>) -> Self {
-        let ids = facts.layers.iter().map(|layer| layer.id).chain(facts.principals.iter().copied()).collect();
+        let issuers = facts.principals.iter().skip(1).map(Some).chain(std::iter::repeat(None));
+        let of_tokens = facts.layers.iter().zip(issuers);
+        let mut ids: Vec<_> =
+            of_tokens.flat_map(|(layer, issuer)| [layer.id, *issuer.unwrap_or(&layer.id)]).collect();
+        ids.extend(facts.principals.first());
         Self { facts, ids }
     }
 
@@ -270,17 +291,13 @@ impl Unrevoked {
         self,
         answer: Result<Result<Option<usize>, KernelError>, Lapse>,
     ) -> Result<VerifiedAuthority, Denial> {
-        let down = |reason: String| Denial::StoreUnavailable { store: "revocation", step: Step::Authority, reason };
-        let layers = self.facts.layers.len();
+        let down =
+            |reason: String| Denial::StoreUnavailable { store: "revocation", step: Step::Authority, reason };
         match answer {
             Ok(Ok(None)) => Ok(VerifiedAuthority { facts: self.facts }),
-            // The keys follow the tokens: the subject's is the leaf's, then come the issuers of each token.
+            // Two ids a token, its own and its issuer's; the leaf's subject stands at the end.
             Ok(Ok(Some(index))) => {
-                let token = match index.checked_sub(layers) {
-                    None => index,
-                    Some(0) => layers.saturating_sub(1),
-                    Some(issuer) => issuer.saturating_sub(1),
-                };
+                let token = (index / 2).min(self.facts.layers.len().saturating_sub(1));
                 Err(Denial::CapabilityRevoked { token })
             }
             Ok(Err(error)) => Err(down(error.to_string())),
@@ -318,7 +335,3 @@ impl Cache {
         }
     }
 }
-
-/// The size of the chain cache by default, in bytes of chain texts: 16 MiB, about twenty thousand usual chains.
-pub const DEFAULT_CACHE_BYTES: usize = 16 << 20;
-

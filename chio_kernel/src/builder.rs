@@ -3,24 +3,24 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chio_core::crypto::SigningBackend;
 use chio_core::error::excerpt;
 
-use crate::authority::{Authorities, DEFAULT_CACHE_BYTES};
+use crate::authority::Authorities;
 use crate::budget::Budget;
-use crate::call::{CallLimits, ToolCall};
+use crate::call::ToolCall;
 use crate::clock::{Clock, ForwardClock, SystemClock, Timer};
-use crate::config::{DpopConfig, Mode, ThreatResponse, TrustRoot};
+use crate::config::{CallLimits, Mode, Patience, Settings, ThreatResponse, TrustRoot};
 use crate::denial::Denial;
-use crate::fence::Patience;
 use crate::guard::Guard;
 use crate::kernel::Kernel;
 use crate::proof::{Forgetful, Prover};
 use crate::receipts::{Ledger, Unproven};
 use crate::store::{
-    DpopNonceStore, MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage, NonceStore, ReceiptStore,
-    RevocationStore, StandingStore, UsageStore,
+    DpopNonceStore, MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage, NonceStore,
+    ReceiptStore, RevocationStore, StandingStore, UsageStore,
 };
 use crate::tool_server::ToolServer;
 
@@ -106,17 +106,34 @@ pub struct KernelBuilder {
     key: Option<Arc<dyn SigningBackend>>,
     clock: Box<dyn Clock>,
     timer: Arc<dyn Timer>,
-    patience: Patience,
-    limits: CallLimits,
-    dpop: DpopConfig,
-    threat: ThreatResponse,
-    nonces: Option<Arc<dyn NonceStore>>,
-    usage: Arc<dyn UsageStore>,
-    revocations: Arc<dyn RevocationStore>,
-    standings: Arc<dyn StandingStore>,
-    receipts: Arc<dyn ReceiptStore>,
-    unproven_receipts: u64,
-    cache_bytes: usize,
+    settings: Settings,
+    stores: Stores,
+}
+
+/// What a kernel remembers with. In memory by default, and so until it stops.
+pub struct Stores {
+    /// The nonces that were spent; by default a [`DpopNonceStore`] of the configured capacity.
+    pub nonces: Option<Arc<dyn NonceStore>>,
+    /// How often grants were used.
+    pub usage: Arc<dyn UsageStore>,
+    /// What is revoked.
+    pub revocations: Arc<dyn RevocationStore>,
+    /// Who is suspended or banned.
+    pub standings: Arc<dyn StandingStore>,
+    /// The receipts.
+    pub receipts: Arc<dyn ReceiptStore>,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self {
+            nonces: None,
+            usage: Arc::new(MemoryUsage::default()),
+            revocations: Arc::new(MemoryRevocations::default()),
+            standings: Arc::new(MemoryStandings::default()),
+            receipts: Arc::new(MemoryReceipts::default()),
+        }
+    }
 }
 
 impl KernelBuilder {
@@ -135,24 +152,13 @@ impl KernelBuilder {
             key: None,
             clock: Box::new(SystemClock),
             timer,
-            patience: Patience::default(),
-            limits: CallLimits::default(),
-            dpop: DpopConfig::default(),
-            threat: ThreatResponse::default(),
-            nonces: None,
-            usage: Arc::new(MemoryUsage::default()),
-            revocations: Arc::new(MemoryRevocations::default()),
-            standings: Arc::new(MemoryStandings::default()),
-            receipts: Arc::new(MemoryReceipts::default()),
-            unproven_receipts: 100,
-            cache_bytes: DEFAULT_CACHE_BYTES,
+            settings: Settings::default(),
+            stores: Stores::default(),
         }
     }
 
     /// Builds the kernel.
-    ///
-    /// # Errors
-    /// Where the clock cannot be read, there is no key to sign receipts with, or two tool servers have one name.
+    /// Fails where the clock cannot be read, there is no key to sign receipts with, or two tool servers have one name.
     pub fn build(self) -> Result<Kernel, BuildError> {
         let clock = ForwardClock::new(self.clock);
         let started_at = clock.now().map_err(|_| BuildError::Clock)?;
@@ -168,41 +174,31 @@ impl KernelBuilder {
                 tracing::warn!(name = excerpt(name), mode = mode.name(), "denials are not enforced");
             }
         }
-        let timer = self.timer;
-        let patience = self.patience;
-        let nonces = self.nonces.unwrap_or_else(|| {
-            let life = self.dpop.proof_ttl_secs.saturating_add(self.dpop.max_clock_skew_secs);
-            let life = std::time::Duration::from_secs(life);
-            Arc::new(DpopNonceStore::new(self.dpop.nonce_store_capacity, life))
+        let (timer, stores) = (self.timer, self.stores);
+        let Settings { dpop, limits, patience, threat, .. } = self.settings;
+        let nonces = stores.nonces.unwrap_or_else(|| {
+            let life = Duration::from_secs(dpop.proof_ttl_secs.saturating_add(dpop.max_clock_skew_secs));
+            Arc::new(DpopNonceStore::new(dpop.nonce_store_capacity, life))
         });
         let forgetful = (!nonces.survives_restart()).then(|| Forgetful {
-            accepted_after: started_at.saturating_add(self.dpop.max_clock_skew_secs),
+            accepted_after: started_at.saturating_add(dpop.max_clock_skew_secs),
             epoch: new_epoch(),
         });
+        let cache_bytes = self.settings.chain_cache_bytes;
+        let unproven = Mutex::new(Unproven::new(self.settings.unproven_receipts_per_second));
+        let (store, store_timer) = (patience.store, || Arc::clone(&timer));
         Ok(Kernel::new(Parts {
             clock,
             patience,
-            limits: self.limits,
-            threat: self.threat,
-            authorities: Authorities::new(self.roots, self.names, self.limits.chain_bytes, self.cache_bytes),
-            revocations: self.revocations,
-            standings: self.standings,
-            prover: Prover {
-                config: self.dpop,
-                nonces,
-                timer: Arc::clone(&timer),
-                patience: patience.store,
-                forgetful,
-            },
-            budget: Budget { usage: self.usage, timer: Arc::clone(&timer), patience: patience.store },
+            limits,
+            threat,
+            authorities: Authorities::new(self.roots, self.names, limits.chain_bytes, cache_bytes),
+            revocations: stores.revocations,
+            standings: stores.standings,
+            prover: Prover { config: dpop, nonces, timer: store_timer(), patience: store, forgetful },
+            budget: Budget { usage: stores.usage, timer: store_timer(), patience: store },
             guards: self.guards,
-            ledger: Ledger {
-                store: self.receipts,
-                key,
-                timer: Arc::clone(&timer),
-                patience: patience.store,
-                unproven: Mutex::new(Unproven::new(self.unproven_receipts)),
-            },
+            ledger: Ledger { store: stores.receipts, key, timer: store_timer(), patience: store, unproven },
             servers,
             server_modes: self.server_modes,
             subject_modes: self.subject_modes,
@@ -282,88 +278,18 @@ impl KernelBuilder {
         self
     }
 
-    /// Sets how long to wait for stores, guards and tool servers.
+    /// Sets everything that is a number.
     #[must_use]
-    pub fn patience(mut self, patience: Patience) -> Self {
-        self.patience = patience;
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
         self
     }
 
-    /// Sets how much of a call is read.
+    /// Sets what the kernel remembers with.
     #[must_use]
-    pub fn limits(mut self, limits: CallLimits) -> Self {
-        self.limits = limits;
+    pub fn stores(mut self, stores: Stores) -> Self {
+        self.stores = stores;
         self
-    }
-
-    /// Sets how long proofs are fresh, and how many nonces the default store remembers.
-    #[must_use]
-    pub fn dpop(mut self, dpop: DpopConfig) -> Self {
-        self.dpop = dpop;
-        self
-    }
-
-    /// Sets what attacks lead to.
-    #[must_use]
-    pub fn threat_response(mut self, threat: ThreatResponse) -> Self {
-        self.threat = threat;
-        self
-    }
-
-    /// Sets where nonces are remembered.
-    #[must_use]
-    pub fn nonces(mut self, store: Arc<dyn NonceStore>) -> Self {
-        self.nonces = Some(store);
-        self
-    }
-
-    /// Sets where calls are counted.
-    #[must_use]
-    pub fn usage(mut self, store: Arc<dyn UsageStore>) -> Self {
-        self.usage = store;
-        self
-    }
-
-    /// Sets where revocations are known.
-    #[must_use]
-    pub fn revocations(mut self, store: Arc<dyn RevocationStore>) -> Self {
-        self.revocations = store;
-        self
-    }
-
-    /// Sets where standings are known.
-    #[must_use]
-    pub fn standings(mut self, store: Arc<dyn StandingStore>) -> Self {
-        self.standings = store;
-        self
-    }
-
-    /// Sets where receipts are kept.
-    #[must_use]
-    pub fn receipts(mut self, store: Arc<dyn ReceiptStore>) -> Self {
-        self.receipts = store;
-        self
-    }
-
-    /// Sets how many denials of unproven callers get a receipt of their own each second: 100 by default. The rest is
-    /// summed up.
-    #[must_use]
-    pub fn unproven_receipts_per_second(mut self, receipts: u64) -> Self {
-        self.unproven_receipts = receipts;
-        self
-    }
-
-    /// Sets how many bytes of chain texts the cache of verified chains may stand for: 16 MiB by default.
-    #[must_use]
-    pub fn chain_cache_bytes(mut self, bytes: usize) -> Self {
-        self.cache_bytes = bytes;
-        self
-    }
-}
-
-impl fmt::Debug for KernelBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KernelBuilder")
     }
 }
 

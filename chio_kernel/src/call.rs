@@ -1,27 +1,13 @@
 //! A call as it is sent, and as it is read: the first file that a stranger's bytes reach.
 
 use chio_core::canonical::{self, Json, Limits};
-use chio_core::capability::{MAX_CHAIN_BYTES, MAX_NAME_BYTES};
+use chio_core::capability::MAX_NAME_BYTES;
 use chio_core::digest::Arguments;
 use chio_core::dpop::MAX_PROOF_BYTES;
 use chio_core::error::{JsonError, JsonErrorKind, excerpt};
 
+use crate::config::CallLimits;
 use crate::denial::Denial;
-
-/// How much of a call is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallLimits {
-    /// The arguments: 1 MiB and a nesting of 64 by default.
-    pub arguments: Limits,
-    /// The capability chain, in bytes: 256 KiB by default, and at most.
-    pub chain_bytes: usize,
-}
-
-impl Default for CallLimits {
-    fn default() -> Self {
-        Self { arguments: Limits::bytes(Arguments::MAX_BYTES), chain_bytes: MAX_CHAIN_BYTES }
-    }
-}
 
 /// A tool call with its capability and its proof, as they were sent: nothing of it is read yet.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,9 +27,7 @@ pub struct SignedCall {
 impl SignedCall {
     /// Reads a call from one JSON object with the members `tool_server`, `tool_name`, `arguments`, `capability` and
     /// `proof`; each part is held to its own limit later.
-    ///
-    /// # Errors
-    /// `call_too_large`, or `malformed_call` where the text is not strict JSON or has other members.
+    /// Fails with `call_too_large`, or `malformed_call` where the text is not strict JSON or has other members.
     pub fn parse(text: &[u8], limits: CallLimits) -> Result<Self, Denial> {
         let bytes = [limits.chain_bytes, MAX_PROOF_BYTES, MAX_NAME_BYTES, MAX_NAME_BYTES, 1024];
         let bytes = bytes.into_iter().fold(limits.arguments.bytes, usize::saturating_add);
@@ -83,16 +67,21 @@ pub struct ToolCall {
 
 impl ToolCall {
     /// Reads what is called.
-    ///
-    /// # Errors
-    /// `call_too_large` or `malformed_call`.
-    pub fn parse(tool_server: &str, tool_name: &str, arguments: &[u8], limits: Limits) -> Result<Self, Denial> {
+    /// Fails with `call_too_large` or `malformed_call`.
+    pub fn parse(
+        tool_server: &str,
+        tool_name: &str,
+        arguments: &[u8],
+        limits: Limits,
+    ) -> Result<Self, Denial> {
         for name in [tool_server, tool_name] {
             if name.len() > MAX_NAME_BYTES {
                 return Err(Denial::CallTooLarge { limit: MAX_NAME_BYTES });
             }
             if name.is_empty() || name.chars().any(char::is_control) {
-                return Err(Denial::MalformedCall { reason: "a name is empty or has control characters".into() });
+                return Err(Denial::MalformedCall {
+                    reason: "a name is empty or has control characters".into(),
+                });
             }
         }
         let arguments = Arguments::parse(arguments, limits).map_err(|error| json_denial(&error))?;
@@ -117,7 +106,9 @@ impl ToolCall {
 
 fn json_denial(error: &JsonError) -> Denial {
     match error.kind {
-        JsonErrorKind::TooLarge { limit } | JsonErrorKind::TooDeep { limit } => Denial::CallTooLarge { limit },
+        JsonErrorKind::TooLarge { limit } | JsonErrorKind::TooDeep { limit } => {
+            Denial::CallTooLarge { limit }
+        }
         _ => Denial::MalformedCall { reason: error.to_string() },
     }
 }

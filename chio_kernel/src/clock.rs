@@ -22,9 +22,7 @@ impl std::error::Error for ClockError {}
 /// A source of the time. The kernel reads it once a call.
 pub trait Clock: Send + Sync {
     /// Whole seconds since 1970-01-01T00:00:00Z.
-    ///
-    /// # Errors
-    /// Where the time cannot be told: the call is denied.
+    /// Fails where the time cannot be told: the call is denied.
     fn now(&self) -> Result<u64, ClockError>;
 }
 

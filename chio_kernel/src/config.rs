@@ -1,7 +1,73 @@
 //! What the owner of a kernel decides.
 
-use chio_core::capability::Grant;
+use std::time::Duration;
+
+use chio_core::canonical::Limits;
+use chio_core::capability::{Grant, MAX_CHAIN_BYTES};
 use chio_core::crypto::PublicKey;
+use chio_core::digest::Arguments;
+
+/// The settings of a kernel. All have defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long proofs are fresh, and how many nonces the default store remembers.
+    pub dpop: DpopConfig,
+    /// How much of a call is read.
+    pub limits: CallLimits,
+    /// How long to wait for stores, guards and tool servers.
+    pub patience: Patience,
+    /// What attacks lead to.
+    pub threat: ThreatResponse,
+    /// How many denials of unproven callers get a receipt of their own each second: 100. The rest is summed up.
+    pub unproven_receipts_per_second: u64,
+    /// How many bytes of chain texts the cache of verified chains may stand for: 16 MiB, some twenty thousand chains.
+    pub chain_cache_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            dpop: DpopConfig::default(),
+            limits: CallLimits::default(),
+            patience: Patience::default(),
+            threat: ThreatResponse::default(),
+            unproven_receipts_per_second: 100,
+            chain_cache_bytes: 16 << 20,
+        }
+    }
+}
+
+/// How much of a call is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// The arguments: 1 MiB and a nesting of 64 by default.
+    pub arguments: Limits,
+    /// The capability chain, in bytes: 256 KiB by default, and at most.
+    pub chain_bytes: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self { arguments: Limits::bytes(Arguments::MAX_BYTES), chain_bytes: MAX_CHAIN_BYTES }
+    }
+}
+
+/// How long the kernel waits for what is not its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For a store: 250 ms by default.
+    pub store: Duration,
+    /// For a guard: 5 s by default.
+    pub guard: Duration,
+    /// For a tool server: without end by default, for tools may take as long as they do.
+    pub tool_server: Option<Duration>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { store: Duration::from_millis(250), guard: Duration::from_secs(5), tool_server: None }
+    }
+}
 
 /// How long a proof is fresh, and how many nonces are remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,7 +89,6 @@ impl fmt::Display for Binding {
 
 macro_rules! denials {
     ($(
-        $(#[doc = $doc:literal])+
         $variant:ident $({ $($field:ident: $type:ty),* $(,)? })? = $code:literal, $step:expr, $public:expr, $($told:expr),+;
     )*) => {
         /// Why a call was denied. Exhaustive: a new reason is a new code of the protocol.
@@ -100,7 +99,7 @@ macro_rules! denials {
         #[derive(Clone, Debug, PartialEq)]
         pub enum Denial {
             $(
-                $(#[doc = $doc])+
+                #[doc = concat!("`", $code, "`")]
                 #[allow(missing_docs)] // the fields are named for what they are, and shown by Display
                 $variant $({ $($field: $type),* })?,
             )*
@@ -144,113 +143,75 @@ const BUSY: &str = "The call cannot be decided now. Try again later.";
 const DENIED: &str = "The call was denied.";
 
 denials! {
-    /// The call is not strict JSON of the right shape.
     MalformedCall { reason: String } = "malformed_call", |_: &_| Step::Call, CALL, "the call cannot be read: {reason}";
-    /// The arguments, or a name, are over a limit.
     CallTooLarge { limit: usize } = "call_too_large", |_: &_| Step::Call, CALL, "the call is over the limit of {limit}";
-    /// The tool server is granted and does not exist.
     UnknownToolServer { tool_server: String } = "unknown_tool_server", |_: &_| Step::Grants, NOT_GRANTED,
         "there is no tool server `{tool_server}` here";
-    /// The tool is granted and does not exist.
     UnknownTool { tool_server: String, tool_name: String } = "unknown_tool", |_: &_| Step::Grants, NOT_GRANTED,
         "the tool server `{tool_server}` has no tool `{tool_name}`";
 
-    /// The chain cannot be read.
     CapabilityMalformed { reason: String } = "capability_malformed", |_: &_| Step::Authority, CAPABILITY,
         "the capability chain cannot be read: {reason}";
-    /// A token's id is not the digest of its contents.
     CapabilityIdMismatch { token: usize } = "capability_id_mismatch", |_: &_| Step::Authority, CAPABILITY,
         "token {token} is not the one its id names";
-    /// A token's signature is not its issuer's.
     CapabilitySignatureInvalid { token: usize } = "capability_signature_invalid", |_: &_| Step::Authority, CAPABILITY,
         "the signature of token {token} is not its issuer's";
-    /// The root was issued by a key that this kernel does not trust.
     IssuerUntrusted { issuer: chio_core::crypto::PublicKey } = "issuer_untrusted", |_: &_| Step::Authority, CAPABILITY,
         "the root is issued by {issuer}, which is no trust root of this kernel";
-    /// A token is not valid yet.
     CapabilityNotYetValid { token: usize, issued_at: u64, now: u64 } = "capability_not_yet_valid", |_: &_| Step::Authority, CAPABILITY,
         "token {token} is valid from {issued_at}, and it is {now}";
-    /// A token is no longer valid.
     CapabilityExpired { token: usize, expires_at: u64, now: u64 } = "capability_expired", |_: &_| Step::Authority, CAPABILITY,
         "token {token} expired at {expires_at}, and it is {now}";
-    /// A token is for another kernel.
     CapabilityAudienceMismatch { token: usize } = "capability_audience_mismatch", |_: &_| Step::Authority, CAPABILITY,
         "token {token} is for an audience that is no name of this kernel";
-    /// A token does not follow from the one before it.
     DelegationBroken { token: usize, reason: &'static str } = "delegation_broken", |_: &_| Step::Authority, CAPABILITY,
         "token {token} does not follow from the one before it: {reason}";
-    /// A chain is longer than a token of it allows.
     DelegationTooDeep { token: usize, max_depth: u64 } = "delegation_too_deep", |_: &_| Step::Authority, CAPABILITY,
         "token {token} has a max_depth of {max_depth}, which is not smaller than that of the one before it";
-    /// More than its issuer may give.
     RootCeilingExceeded { ceiling: Ceiling } = "root_ceiling_exceeded", Denial::ceiling_step, CAPABILITY,
         "the root gives more than its issuer may: {ceiling}";
-    /// A token, or a key that issued or holds one, is revoked.
     CapabilityRevoked { token: usize } = "capability_revoked", |_: &_| Step::Authority, CAPABILITY,
         "token {token} or one of its keys is revoked";
 
-    /// The subject or an issuer is suspended.
     SubjectSuspended { until: u64 } = "subject_suspended", |_: &_| Step::Standing, STANDING,
         "the subject or an issuer is suspended until {until}";
-    /// The subject or an issuer is banned.
     SubjectBanned = "subject_banned", |_: &_| Step::Standing, STANDING, "the subject or an issuer is banned";
 
-    /// There is no proof.
     ProofMissing = "proof_missing", |_: &_| Step::ProofForm, PROOF, "the call has no proof";
-    /// The proof cannot be read.
     ProofMalformed { reason: String } = "proof_malformed", |_: &_| Step::ProofForm, PROOF, "the proof cannot be read: {reason}";
-    /// Step 1 of 6.
     ProofSchemaUnsupported { found: String } = "proof_schema_unsupported", |_: &_| Step::ProofSchema, PROOF,
         "the proof has the schema `{found}`";
-    /// Step 2 of 6.
     ProofSenderMismatch = "proof_sender_mismatch", |_: &_| Step::ProofSender, PROOF,
         "the proof is made by another key than the subject's";
-    /// Step 3 of 6.
     ProofBindingMismatch { member: Binding } = "proof_binding_mismatch", |_: &_| Step::ProofBinding, PROOF,
         "the proof is for another `{member}`";
-    /// Step 4 of 6: signed in the future.
     ProofFromFuture { issued_at: u64, now: u64, max_clock_skew_secs: u64 } = "proof_from_future", |_: &_| Step::ProofFreshness, PROOF,
         "the proof is dated {issued_at}, more than {max_clock_skew_secs} s after {now}";
-    /// Step 4 of 6: too old.
     ProofExpired { issued_at: u64, now: u64, proof_ttl_secs: u64 } = "proof_expired", |_: &_| Step::ProofFreshness, PROOF,
         "the proof is dated {issued_at}, more than {proof_ttl_secs} s before {now}";
-    /// Step 4 of 6: a kernel that has forgotten its nonces could have seen it before it started.
     ProofPredatesKernel { issued_at: u64, accepted_after: u64 } = "proof_predates_kernel", |_: &_| Step::ProofFreshness, PROOF,
         "the proof is dated {issued_at}; this kernel does not remember nonces from before it started, and takes proofs dated after {accepted_after} or with a nonce it gave out";
-    /// Step 5 of 6.
     ProofSignatureInvalid = "proof_signature_invalid", |_: &_| Step::ProofSignature, PROOF,
         "the signature of the proof is not the subject's";
-    /// Step 6 of 6: empty or too long.
     NonceMalformed { bytes: usize } = "nonce_malformed", |_: &_| Step::ProofNonce, PROOF,
         "the nonce has {bytes} bytes, and 1 to 256 are allowed";
-    /// Step 6 of 6: spent before.
     NonceReplayed = "nonce_replayed", |_: &_| Step::ProofNonce, PROOF, "the proof was used before";
-    /// Step 6 of 6: no room to remember it.
     NonceStoreFull = "nonce_store_full", |_: &_| Step::ProofNonce, BUSY, "the nonce store is full of live nonces";
-    /// Step 6 of 6: no room to remember another one of this capability.
     NonceQuotaExceeded = "nonce_quota_exceeded", |_: &_| Step::ProofNonce, BUSY,
         "the capability has as many live nonces as one may have";
 
-    /// A token of the chain does not grant the tool.
     ToolNotGranted { token: usize } = "tool_not_granted", |_: &_| Step::Grants, NOT_GRANTED, "token {token} does not grant this tool";
-    /// A named argument is absent.
     ArgumentMissing { token: usize, pointer: String } = "argument_missing", |_: &_| Step::Grants, NOT_GRANTED,
         "token {token}: the argument `{pointer}` is missing";
-    /// An argument is not named.
     ArgumentNotGranted { token: usize, pointer: String } = "argument_not_granted", |_: &_| Step::Grants, NOT_GRANTED,
         "token {token}: the argument `{pointer}` is not granted";
-    /// An argument breaks its constraint.
     ArgumentConstraintViolated { token: usize, pointer: String, constraint_type: String } = "argument_constraint_violated", |_: &_| Step::Grants, NOT_GRANTED,
         "token {token}: the argument `{pointer}` does not satisfy `{constraint_type}`";
 
-    /// The grants of a token have no calls left.
     BudgetExhausted { token: usize } = "budget_exhausted", |_: &_| Step::Budget, NOT_GRANTED, "token {token} has no calls left";
-    /// A guard said no, failed or did not answer.
     GuardDenied { guard: String, reason: String } = "guard_denied", |_: &_| Step::Guards, DENIED, "the guard `{guard}` denied it: {reason}";
-    /// A store failed or did not answer.
     StoreUnavailable { store: &'static str, step: Step, reason: String } = "store_unavailable", Denial::store_step, BUSY,
         "the {store} store: {reason}";
-    /// The clock cannot be read.
     ClockUnavailable = "clock_unavailable", |_: &_| Step::Call, BUSY, "the clock cannot be read";
 }
 

@@ -87,7 +87,12 @@ pub(crate) fn claim(
         return Err(Denial::NonceMalformed { bytes: nonce.len() });
     }
     let life = config.max_clock_skew_secs.saturating_add(config.proof_ttl_secs);
-    Ok(NonceClaim { key: crate::store::nonce_key(scope, nonce), account, now, until: now.saturating_add(life) })
+    Ok(NonceClaim {
+        key: crate::store::nonce_key(scope, nonce),
+        account,
+        now,
+        until: now.saturating_add(life),
+    })
 }
 
 /// Step 6: what the answer of the store means.
@@ -108,9 +113,7 @@ pub(crate) fn spent(answer: NonceAnswer) -> Result<(), Denial> {
 /// This is steps 1 to 6 and nothing else: it says that the holder of the capability's key made this call, once. It does
 /// **not** say that the capability holds (issuer, window, chain, revocation, grants), and it cannot know which proofs
 /// were used before the store was made. [`crate::Kernel`] does both.
-///
-/// # Errors
-/// The first step that fails.
+/// Fails with the reason of the first step that does not hold.
 pub fn verify_dpop_proof(
     proof: &DpopProof,
     capability: &CapabilityToken,

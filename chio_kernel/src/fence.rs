@@ -9,23 +9,6 @@ use std::time::Duration;
 use crate::clock::Timer;
 use crate::store::BoxFuture;
 
-/// How long the kernel waits for what is not its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For a store: 250 ms by default.
-    pub store: Duration,
-    /// For a guard: 5 s by default.
-    pub guard: Duration,
-    /// For a tool server: without end by default, for tools may take as long as they do.
-    pub tool_server: Option<Duration>,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { store: Duration::from_millis(250), guard: Duration::from_secs(5), tool_server: None }
-    }
-}
-
 /// Foreign code gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lapse {

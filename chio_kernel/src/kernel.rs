@@ -48,9 +48,7 @@ impl Kernel {
 
     /// A nonce that this kernel gives out. A proof with it is accepted from the first second on, even by a kernel
     /// whose nonces do not survive a restart.
-    ///
-    /// # Errors
-    /// Where the operating system has no random bytes to give.
+    /// Fails where the operating system has no random bytes to give.
     #[cfg(feature = "os")]
     pub fn new_nonce(&self) -> Result<String, KernelError> {
         let random = chio_core::crypto::random_hex().map_err(|error| KernelError::new(error.to_string()))?;
@@ -60,17 +58,13 @@ impl Kernel {
     }
 
     /// Decides a call and dispatches it.
-    ///
-    /// # Errors
-    /// Why it was denied. How the tool fared is in the result.
+    /// Fails with the reason why it was denied. How the tool fared is in the result.
     pub async fn call(&self, call: SignedCall) -> Result<Completed, Denied> {
         Ok(self.authorize(call).await?.dispatch().await)
     }
 
     /// Decides a call. If it is allowed, its receipt is written, and it can be dispatched once.
-    ///
-    /// # Errors
-    /// Why it was denied.
+    /// Fails with the reason why it was denied.
     pub async fn authorize(&self, call: SignedCall) -> Result<AuthorizedCall, Denied> {
         let SignedCall { tool_server, tool_name, arguments, capability, proof } = call;
         let presented = Presented::Chain { capability: &capability, proof: proof.as_deref() };
@@ -78,9 +72,7 @@ impl Kernel {
     }
 
     /// Decides a call that is proven by another scheme than the one of this protocol.
-    ///
-    /// # Errors
-    /// Why it was denied.
+    /// Fails with the reason why it was denied.
     pub async fn authorize_by<S: ProofScheme>(
         &self,
         scheme: &S,
@@ -89,44 +81,36 @@ impl Kernel {
         tool_name: &str,
         arguments: &[u8],
     ) -> Result<AuthorizedCall, Denied> {
-        let verify = |call, now| {
-            let patience = Some(self.parts.patience.guard);
-            async move { fenced(&*self.parts.timer, patience, || scheme.verify(credential, call, now)).await }
-        };
-        // The scheme runs first, behind the fence; the pipeline then takes its claims.
-        let verified = match (self.read(tool_server, tool_name, arguments), self.parts.clock.now()) {
-            (Ok(call), Ok(now)) => verify(&call, now).await,
-            // The pipeline meets the same fault and says which.
-            _ => Ok(Err(Denial::ClockUnavailable)),
-        };
-        let claims = match verified {
-            Ok(answer) => answer,
-            Err(lapse) => Err(Denial::ProofMalformed { reason: format!("its scheme {lapse}") }),
+        // The scheme runs first, behind the fence; the pipeline then takes its claims. A call or a clock that cannot be
+        // read is met by the pipeline again, which says so.
+        let claims = match (self.read(tool_server, tool_name, arguments), self.parts.clock.now()) {
+            (Ok(call), Ok(now)) => {
+                let verify = || scheme.verify(credential, &call, now);
+                let verified = fenced(&*self.parts.timer, Some(self.parts.patience.guard), verify).await;
+                let lapsed = |lapse| Err(Denial::ProofMalformed { reason: format!("its scheme {lapse}") });
+                verified.unwrap_or_else(lapsed)
+            }
+            (Err(denial), _) => Err(denial),
+            (_, Err(_)) => Err(Denial::ClockUnavailable),
         };
         self.decide(tool_server, tool_name, arguments, Presented::Claims(claims)).await
     }
 
     /// Sums up, in a receipt, the denials that were only counted so far. Call it before the kernel is dropped.
-    ///
-    /// # Errors
-    /// Where the receipt cannot be written.
+    /// Fails where the receipt cannot be written.
     pub async fn flush(&self) -> Result<(), KernelError> {
         let now = self.parts.clock.now().map_err(|error| KernelError::new(error.to_string()))?;
         self.parts.ledger.flush(now).await
     }
 
     /// Revokes a capability by its id, and with it every token derived from it. Immediate.
-    ///
-    /// # Errors
-    /// Where the store fails: then nothing is revoked.
+    /// Fails where the store fails: then nothing is revoked.
     pub async fn revoke_capability(&self, id: Digest) -> Result<(), KernelError> {
         self.parts.revocations.revoke(id).await
     }
 
     /// Revokes a key, and with it every token that it issued or holds. Immediate.
-    ///
-    /// # Errors
-    /// Where the store fails: then nothing is revoked.
+    /// Fails where the store fails: then nothing is revoked.
     pub async fn revoke_key(&self, key: &PublicKey) -> Result<(), KernelError> {
         self.parts.revocations.revoke(key_id(&key.to_string())).await
     }
@@ -174,7 +158,9 @@ impl Kernel {
                     self.respond(&denial, &found, now).await;
                     match found.mode(server_mode) {
                         // What was spent has been given back, or was never spent.
-                        Mode::Report | Mode::Off => self.allow(call, Vec::new(), Some(denial), found, now).await,
+                        Mode::Report | Mode::Off => {
+                            self.allow(call, Vec::new(), Some(denial), found, now).await
+                        }
                         Mode::Enforce => Err(self.deny(denial, found, now).await),
                     }
                 }
@@ -233,29 +219,23 @@ impl Kernel {
         now: u64,
     ) -> Result<(VerifiedAuthority, Evidence<'a>), Denial> {
         let parts = &*self.parts;
-        match presented {
+        let (unrevoked, evidence) = match presented {
             Presented::Chain { capability, proof } => {
-                let unrevoked = parts.authorities.verify(capability, now)?;
-                let answer = fenced(&*parts.timer, Some(parts.patience.store), || {
-                    parts.revocations.first_revoked(unrevoked.ids())
-                })
-                .await;
-                Ok((unrevoked.given(answer)?, Evidence::Proof(proof)))
+                (parts.authorities.verify(capability, now)?, Evidence::Proof(proof))
             }
             Presented::Claims(claims) => {
-                let Claims { principal, credential, grants, expires_at, nonce, issued_at, proof_hash } = claims?;
+                let Claims { principal, credential, grants, expires_at, nonce, issued_at, proof_hash } =
+                    claims?;
                 if now >= expires_at {
                     return Err(Denial::CapabilityExpired { token: 0, expires_at, now });
                 }
                 let unrevoked = VerifiedAuthority::of_scheme(principal, credential, grants, expires_at);
-                let answer = fenced(&*parts.timer, Some(parts.patience.store), || {
-                    parts.revocations.first_revoked(unrevoked.ids())
-                })
-                .await;
-                let proof = SchemeProof { nonce, issued_at, proof_hash };
-                Ok((unrevoked.given(answer)?, Evidence::Scheme(proof)))
+                (unrevoked, Evidence::Scheme(SchemeProof { nonce, issued_at, proof_hash }))
             }
-        }
+        };
+        let ask = || parts.revocations.first_revoked(unrevoked.ids());
+        let answer = fenced(&*parts.timer, Some(parts.patience.store), ask).await;
+        Ok((unrevoked.given(answer)?, evidence))
     }
 
     async fn respond(&self, denial: &Denial, found: &Found, now: u64) {
@@ -444,7 +424,9 @@ impl AuthorizedCall {
                     Err(Lapse::Panicked) => Err(ToolFailure::Failed("it panicked".into())),
                 }
             }
-            Some(Server::Elsewhere) | None => Err(ToolFailure::NotReached("its caller dispatches to it".into())),
+            Some(Server::Elsewhere) | None => {
+                Err(ToolFailure::NotReached("its caller dispatches to it".into()))
+            }
         };
         let status = match &result {
             Ok(_) => OutcomeStatus::Ok,
@@ -459,10 +441,12 @@ impl AuthorizedCall {
     }
 
     /// Writes the receipt of the outcome of a call that was dispatched by other means.
-    ///
-    /// # Errors
-    /// Where the receipt cannot be written. The call has had its effect all the same.
-    pub async fn finish(self, status: OutcomeStatus, result_hash: Option<Digest>) -> Result<Receipt, KernelError> {
+    /// Fails where the receipt cannot be written. The call has had its effect all the same.
+    pub async fn finish(
+        self,
+        status: OutcomeStatus,
+        result_hash: Option<Digest>,
+    ) -> Result<Receipt, KernelError> {
         self.finish_after(status, result_hash, Instant::now()).await
     }
 
@@ -480,23 +464,12 @@ impl AuthorizedCall {
         let of = self.receipt.body.sequence;
         // A clock that fails now does not undo what happened: the time of the decision stands in.
         let now = parts.clock.now().unwrap_or(self.now);
-        let receipt = parts.ledger.record(Event::Outcome(Outcome { of, status, result_hash, duration_ms }), now).await;
+        let receipt =
+            parts.ledger.record(Event::Outcome(Outcome { of, status, result_hash, duration_ms }), now).await;
         if let Err(error) = &receipt {
             tracing::error!(store = "receipt", "the receipt of an outcome could not be written: {error}");
         }
         receipt
-    }
-}
-
-impl fmt::Debug for AuthorizedCall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AuthorizedCall({}/{})", self.call.tool_server(), self.call.tool_name())
-    }
-}
-
-impl fmt::Debug for Kernel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Kernel({})", self.public_key())
     }
 }
 

@@ -22,11 +22,11 @@ pub mod denial;
 
 pub mod clock;
 
-pub mod fence;
+pub mod config;
+
+mod fence;
 
 pub mod store;
-
-pub mod config;
 
 pub mod call;
 
@@ -57,8 +57,9 @@ mod builder;
 
 pub use chio_core as core;
 
-pub use self::builder::{BuildError, KernelBuilder};
+pub use self::builder::{BuildError, KernelBuilder, Stores};
 pub use self::call::{SignedCall, ToolCall};
+pub use self::config::Settings;
 pub use self::denial::{Denial, Step};
 pub use self::kernel::{AuthorizedCall, Completed, Denied, Kernel};
 pub use self::store::KernelError;

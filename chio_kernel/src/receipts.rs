@@ -58,7 +58,11 @@ impl Ledger {
     }
 
     /// Writes the receipt of a denial that proves nothing about anyone, if there is room for one in this second.
-    pub(crate) async fn record_unproven(&self, event: Event, now: u64) -> Result<Option<Receipt>, KernelError> {
+    pub(crate) async fn record_unproven(
+        &self,
+        event: Event,
+        now: u64,
+    ) -> Result<Option<Receipt>, KernelError> {
         self.sum_up(now).await?;
         if !self.unproven().admit(now) {
             return Ok(None);

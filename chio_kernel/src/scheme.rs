@@ -37,9 +37,7 @@ pub trait ProofScheme: Send + Sync {
     type Credential: Send + Sync;
 
     /// Verifies that the presenter of the credential made this very call.
-    ///
-    /// # Errors
-    /// The reason why not. It counts as a denial of a caller that has proven nothing.
+    /// Fails with the reason why not. It counts as a denial of a caller that has proven nothing.
     fn verify<'a>(
         &'a self,
         credential: &'a Self::Credential,

@@ -1,13 +1,20 @@
-//! What the tests share.
+//! What the tests share: a small world with fixed keys and a fixed time, and the vectors that are made from it.
 //!
 //! These are tests: a failure is a panic with a message.
+#![allow(clippy::missing_panics_doc)]
+
+pub mod vectors;
+
+pub mod world;
 
 use std::path::PathBuf;
 
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
 /// The folder of third-party test data beside the repository, or none: then the test prints that it is skipped.
-///
-/// # Panics
-/// In CI, where it has to be there.
 pub fn third_party(folder: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors").join(folder);
     if path.is_dir() {

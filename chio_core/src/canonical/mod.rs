@@ -12,11 +12,13 @@ mod number;
 
 mod value;
 
+mod lexer;
+
 mod parse;
 
 mod write;
 
-mod scan;
+mod recognise;
 
 mod serialize;
 
@@ -26,7 +28,6 @@ use serde::Serialize;
 
 use crate::error::JsonError;
 
-pub(crate) use self::serialize::Inside;
 pub use self::value::{Json, Number, Object};
 
 /// The largest integer that is read, in magnitude: 2^53−1.
@@ -53,17 +54,13 @@ impl Limits {
 }
 
 /// Reads one strict JSON value.
-///
-/// # Errors
-/// A [`JsonError`] that names the byte at which the text stops being strict JSON.
+/// Fails with a [`JsonError`] that names the byte at which the text stops being strict JSON.
 pub fn parse(text: &[u8], limits: Limits) -> Result<Json, JsonError> {
     parse::parse(text, limits)
 }
 
 /// The RFC 8785 form of a strict JSON text. A text that already is in that form is returned as it is.
-///
-/// # Errors
-/// A [`JsonError`] that names the byte at which the text stops being strict JSON.
+/// Fails with a [`JsonError`] that names the byte at which the text stops being strict JSON.
 pub fn canonicalize(text: &[u8], limits: Limits) -> Result<Cow<'_, [u8]>, JsonError> {
     if is_canonical(text, limits) {
         return Ok(Cow::Borrowed(text));
@@ -71,25 +68,20 @@ pub fn canonicalize(text: &[u8], limits: Limits) -> Result<Cow<'_, [u8]>, JsonEr
     Ok(Cow::Owned(parse(text, limits)?.to_canonical_bytes()))
 }
 
-/// Whether a text is recognised as strict JSON, within the limits and already in RFC 8785 form: one pass, nothing
-/// built. `false` means no more than that it was not: a member name with an escape, for one, is left to [`parse`].
+/// Whether a text is strict JSON, within the limits and already in RFC 8785 form: one pass, nothing built.
 pub fn is_canonical(text: &[u8], limits: Limits) -> bool {
-    scan::is_canonical(text, limits)
+    recognise::is_canonical(text, limits)
 }
 
 /// The RFC 8785 bytes of any serialisable value.
-///
-/// # Errors
-/// A value with no strict JSON form is refused: a NaN or an infinity, an integer beyond ±(2^53−1), a
+/// Fails where a value has no strict JSON form: a NaN or an infinity, an integer beyond ±(2^53−1), a
 /// map key that is no string, a member named twice, nesting deeper than [`MAX_DEPTH`].
 pub fn canonical_json_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
     Ok(to_json(value)?.to_canonical_bytes())
 }
 
 /// Any serialisable value as strict JSON.
-///
-/// # Errors
-/// As [`canonical_json_bytes`].
+/// Fails as [`canonical_json_bytes`].
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Json, JsonError> {
     serialize::to_json(value)
 }

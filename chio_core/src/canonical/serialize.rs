@@ -1,8 +1,7 @@
-//! Between serde and strict JSON. What `serde_json` would round, drop or turn into `null` is refused.
+//! From serde to strict JSON. What `serde_json` would round, drop or turn into `null` is refused.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{self, Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::MAX_DEPTH;
@@ -281,60 +280,5 @@ impl Serialize for Json {
             Self::Array(items) => serializer.collect_seq(items),
             Self::Object(object) => serializer.collect_map(object.iter()),
         }
-    }
-}
-
-/// A value inside a document that was read strictly before: what a number lost, or how deep a text is, serde cannot
-/// tell. So [`Json`] itself is read by [`super::parse`] alone.
-pub(crate) struct Inside(pub(crate) Json);
-
-impl<'de> Deserialize<'de> for Inside {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor).map(Self)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a strict JSON value")
-    }
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
-    }
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-        Ok(Json::Bool(value))
-    }
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Json, E> {
-        Json::from_integer(value.unsigned_abs(), value < 0).map_err(E::custom)
-    }
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json, E> {
-        Json::from_integer(value, false).map_err(E::custom)
-    }
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
-        Json::from_double(value).map_err(E::custom)
-    }
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(Json::String(value.to_owned()))
-    }
-    fn visit_string<E>(self, value: String) -> Result<Json, E> {
-        Ok(Json::String(value))
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Inside(item)) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Json::Array(items))
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-        let mut members = Vec::new();
-        while let Some((name, Inside(value))) = map.next_entry()? {
-            members.push((name, value));
-        }
-        finish(members).map_err(serde::de::Error::custom)
     }
 }

@@ -45,6 +45,13 @@ impl Json {
     }
 }
 
+/// Whether `raw`, between quotes, is how a string is written.
+pub(super) fn is_written_as(text: &str, raw: &str) -> bool {
+    let mut written = Vec::with_capacity(raw.len().saturating_add(2));
+    write_string(text, &mut written);
+    written.get(1..written.len().saturating_sub(1)) == Some(raw.as_bytes())
+}
+
 fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();

@@ -3,7 +3,7 @@
 use super::token::{CapabilityToken, Terms};
 use crate::canonical::{self, Json, Limits};
 use crate::crypto::SigningBackend;
-use crate::error::{FormatError, SignError};
+use crate::error::{FormatError, JsonError, SignError};
 
 /// The most tokens in a chain.
 pub const MAX_CHAIN_TOKENS: usize = 16;
@@ -27,18 +27,14 @@ impl CapabilityChain {
     }
 
     /// Reads a chain from a JSON array.
-    ///
-    /// # Errors
-    /// Where the text is not strict JSON, longer than [`MAX_CHAIN_BYTES`], no array of 1 to [`MAX_CHAIN_TOKENS`]
+    /// Fails where the text is not strict JSON, longer than [`MAX_CHAIN_BYTES`], no array of 1 to [`MAX_CHAIN_TOKENS`]
     /// tokens, or one of them is malformed.
     pub fn parse(text: &[u8]) -> Result<Self, FormatError> {
         Self::from_json(&canonical::parse(text, Limits::bytes(MAX_CHAIN_BYTES))?)
     }
 
     /// Reads a chain from a JSON array.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
+    /// Fails as [`Self::parse`].
     pub fn from_json(json: &Json) -> Result<Self, FormatError> {
         let wrong =
             || FormatError::Document(format!("a chain is an array of 1 to {MAX_CHAIN_TOKENS} tokens"));
@@ -55,9 +51,7 @@ impl CapabilityChain {
     }
 
     /// Narrows the chain by one token, offline, with the key of the leaf's subject.
-    ///
-    /// # Errors
-    /// Where the key is not that of the leaf's subject, the leaf's `max_depth` does not allow another token, the
+    /// Fails where the key is not that of the leaf's subject, the leaf's `max_depth` does not allow another token, the
     /// terms break a rule of the document, or the key refuses.
     pub fn attenuate(&self, terms: Terms, holder: &dyn SigningBackend) -> Result<Self, SignError> {
         let refuse = |what: &str| Err(SignError::Document(what.to_owned()));
@@ -89,10 +83,8 @@ impl CapabilityChain {
     }
 
     /// The chain as a JSON array.
-    ///
-    /// # Errors
-    /// Where the contents have no canonical form.
-    pub fn to_json(&self) -> Result<Json, crate::error::JsonError> {
-        self.tokens().map(CapabilityToken::to_json).collect::<Result<_, _>>().map(Json::Array)
+    /// Fails where the contents have no canonical form.
+    pub fn to_json(&self) -> Result<Json, JsonError> {
+        self.tokens().map(canonical::to_json).collect::<Result<_, _>>().map(Json::Array)
     }
 }

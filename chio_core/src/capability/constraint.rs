@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::path;
-use crate::canonical::{self, Inside, Json, Number, Object};
+use crate::canonical::{self, Json, Number, Object};
 use crate::error::{FormatError, excerpt};
 
 /// The rule for one argument, as it stands in a grant: a constraint, and whether the argument may be absent.
@@ -48,9 +48,7 @@ struct Bound {
 
 impl Rule {
     /// Reads a rule from its JSON form.
-    ///
-    /// # Errors
-    /// Where it is no object with a `constraint_type`, or a member of a known type is missing, unknown or of the
+    /// Fails where it is no object with a `constraint_type`, or a member of a known type is missing, unknown or of the
     /// wrong type. A constraint type that is not known is no error.
     pub fn from_json(json: &Json) -> Result<Self, FormatError> {
         let source = json.as_object().cloned().ok_or_else(|| wrong("a constraint is an object"))?;
@@ -60,9 +58,7 @@ impl Rule {
     }
 
     /// A rule from any value that serialises to its JSON form, such as `serde_json::json!({…})`.
-    ///
-    /// # Errors
-    /// As [`Self::from_json`].
+    /// Fails as [`Self::from_json`].
     pub fn from_value<T: Serialize + ?Sized>(value: &T) -> Result<Self, FormatError> {
         Self::from_json(&canonical::to_json(value)?)
     }
@@ -97,7 +93,7 @@ impl Serialize for Rule {
 
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_json(&Inside::deserialize(deserializer)?.0).map_err(serde::de::Error::custom)
+        Self::from_value(&serde_json::Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 

@@ -59,9 +59,7 @@ impl Grant {
 
     /// The same grant with a rule for the argument at `pointer` (RFC 6901), in JSON form. With the first rule the
     /// arguments become a closed world.
-    ///
-    /// # Errors
-    /// Where the pointer or the rule is malformed, or the pointer has a rule already.
+    /// Fails where the pointer or the rule is malformed, or the pointer has a rule already.
     pub fn argument<T: Serialize + ?Sized>(mut self, pointer: &str, rule: &T) -> Result<Self, FormatError> {
         let mut rules = self.arguments.take().map(|rules| rules.rules).unwrap_or_default();
         if rules.insert(pointer.to_owned(), Rule::from_value(rule)?).is_some() {
@@ -84,9 +82,7 @@ impl Grant {
     }
 
     /// Whether these arguments of a call of its tool are covered.
-    ///
-    /// # Errors
-    /// The first place at which they are not.
+    /// Fails with the first place at which they are not.
     pub fn covers(&self, arguments: &Json) -> Result<(), GrantMismatch> {
         self.arguments.as_ref().map_or(Ok(()), |rules| rules.cover(arguments))
     }
@@ -126,9 +122,7 @@ struct Node {
 
 impl ArgumentRules {
     /// Rules by pointer.
-    ///
-    /// # Errors
-    /// Where a key is no JSON Pointer.
+    /// Fails where a key is no JSON Pointer.
     pub fn new(rules: BTreeMap<String, Rule>) -> Result<Self, FormatError> {
         let mut root = Node { closed: rules.is_empty(), ..Node::default() };
         for (pointer, rule) in &rules {

@@ -65,30 +65,9 @@ pub struct Terms {
     pub serial: String,
 }
 
-/// The document as it is hashed (neither `id` nor `signature`) and as it is signed (with `id`).
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audience: Option<&'a str>,
-    expires_at: u64,
-    grants: &'a [Grant],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
-    issued_at: u64,
-    issuer: &'a PublicKey,
-    max_depth: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<&'a str>,
-    schema: &'a str,
-    serial: &'a str,
-    subject: &'a PublicKey,
-}
-
 impl CapabilityToken {
     /// Issues a root token.
-    ///
-    /// # Errors
-    /// Where the terms break a rule of the document, or the key refuses.
+    /// Fails where the terms break a rule of the document, or the key refuses.
     pub fn issue(terms: Terms, issuer: &dyn SigningBackend) -> Result<Self, SignError> {
         Self::sign(terms, None, issuer)
     }
@@ -99,44 +78,28 @@ impl CapabilityToken {
         parent: Option<String>,
         issuer: &dyn SigningBackend,
     ) -> Result<Self, SignError> {
-        let issuer_key = issuer.public_key();
-        let body = Body {
-            audience: terms.audience.as_deref(),
-            expires_at: terms.expires_at,
-            grants: &terms.grants,
-            id: None,
-            issued_at: terms.issued_at,
-            issuer: &issuer_key,
-            max_depth: terms.max_depth,
-            parent: parent.as_deref(),
-            schema: CAPABILITY_SCHEMA,
-            serial: &terms.serial,
-            subject: &terms.subject,
-        };
-        let id = Digest::of(&canonical_json_bytes(&body)?).to_string();
-        let signature = issuer.sign(&canonical_json_bytes(&Body { id: Some(&id), ..body })?)?;
-        let token = Self {
+        let mut token = Self {
             audience: terms.audience,
             expires_at: terms.expires_at,
             grants: terms.grants,
-            id,
+            id: String::new(),
             issued_at: terms.issued_at,
-            issuer: issuer_key,
+            issuer: issuer.public_key(),
             max_depth: terms.max_depth,
             parent,
             schema: CAPABILITY_SCHEMA.to_owned(),
             serial: terms.serial,
-            signature,
+            signature: Signature::none(),
             subject: terms.subject,
         };
+        token.id = token.contents_id()?.to_string();
         token.check().map_err(|error| SignError::Document(error.to_string()))?;
+        token.signature = issuer.sign(&token.signed_bytes()?)?;
         Ok(token)
     }
 
     /// Reads a token.
-    ///
-    /// # Errors
-    /// Where a member is missing, unknown, of the wrong type or out of range, or the schema is another one.
+    /// Fails where a member is missing, unknown, of the wrong type or out of range, or the schema is another one.
     pub fn from_json(json: &Json) -> Result<Self, FormatError> {
         let object = json.as_object().ok_or_else(|| FormatError::Document("a token is an object".into()))?;
         let schema = object.get("schema").and_then(Json::as_str).unwrap_or_default();
@@ -180,43 +143,26 @@ impl CapabilityToken {
         Window { issued_at: self.issued_at, expires_at: self.expires_at }
     }
 
-    /// The id its contents have. A token that names another one is not the token it says it is.
-    ///
-    /// # Errors
-    /// Where the contents have no canonical form.
+    /// The id its contents have: the digest of everything but `id` and `signature`. A token that names another one is
+    /// not the token it says it is.
+    /// Fails where the contents have no canonical form.
     pub fn contents_id(&self) -> Result<Digest, JsonError> {
-        Ok(Digest::of(&canonical_json_bytes(&self.body(None))?))
+        Ok(Digest::of(&self.bytes_without(&["id", "signature"])?))
     }
 
-    /// The bytes its signature covers.
-    ///
-    /// # Errors
-    /// Where the contents have no canonical form.
+    /// The bytes its signature covers: everything but `signature`.
+    /// Fails where the contents have no canonical form.
     pub fn signed_bytes(&self) -> Result<Vec<u8>, JsonError> {
-        canonical_json_bytes(&self.body(Some(&self.id)))
+        self.bytes_without(&["signature"])
     }
 
-    /// The token as JSON.
-    ///
-    /// # Errors
-    /// Where the contents have no canonical form.
-    pub fn to_json(&self) -> Result<Json, JsonError> {
-        canonical::to_json(self)
-    }
-
-    fn body<'a>(&'a self, id: Option<&'a str>) -> Body<'a> {
-        Body {
-            audience: self.audience.as_deref(),
-            expires_at: self.expires_at,
-            grants: &self.grants,
-            id,
-            issued_at: self.issued_at,
-            issuer: &self.issuer,
-            max_depth: self.max_depth,
-            parent: self.parent.as_deref(),
-            schema: &self.schema,
-            serial: &self.serial,
-            subject: &self.subject,
+    fn bytes_without(&self, members: &[&str]) -> Result<Vec<u8>, JsonError> {
+        let mut json = canonical::to_json(self)?;
+        if let Json::Object(object) = &mut json {
+            for member in members {
+                object.take(member);
+            }
         }
+        Ok(json.to_canonical_bytes())
     }
 }

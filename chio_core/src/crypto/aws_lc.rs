@@ -6,7 +6,7 @@ use aws_lc_rs::signature;
 use crate::error::FormatError;
 
 macro_rules! curve {
-    ($module:ident, $verifying:ident, $signing:ident, $point:literal) => {
+    ($module:ident, $verifying:ident, $signing:ident) => {
         pub(super) mod $module {
             use super::*;
 
@@ -14,7 +14,7 @@ macro_rules! curve {
             pub(in super::super) struct Verifier(signature::ParsedPublicKey);
 
             impl Verifier {
-                pub(in super::super) fn new(point: &[u8; $point]) -> Result<Self, FormatError> {
+                pub(in super::super) fn new(point: &[u8]) -> Result<Self, FormatError> {
                     signature::ParsedPublicKey::new(&signature::$verifying, point)
                         .map(Self)
                         .map_err(|_| FormatError::PublicKey("not a point of its curve"))
@@ -38,5 +38,5 @@ macro_rules! curve {
     };
 }
 
-curve!(p256, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, 65);
-curve!(p384, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING, 97);
+curve!(p256, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING);
+curve!(p384, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING);

@@ -4,11 +4,12 @@ use std::fmt;
 
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
-use super::{Algorithm, KeyBytes, PublicKey, Signature, SignatureBytes, SigningBackend};
+use super::{Algorithm, PublicKey, Signature, SigningBackend};
 use crate::error::{FormatError, SignError};
 
 /// Decodes a key. `verify_strict` refuses keys of small order again; here it is said which key it is.
-pub(super) fn prepare(bytes: &[u8; 32]) -> Result<VerifyingKey, FormatError> {
+pub(super) fn prepare(bytes: &[u8]) -> Result<VerifyingKey, FormatError> {
+    let bytes = bytes.try_into().map_err(|_| FormatError::PublicKey("an Ed25519 key has 32 bytes"))?;
     if !is_canonical(bytes) {
         return Err(FormatError::PublicKey("an Ed25519 key that is not canonically encoded"));
     }
@@ -33,8 +34,9 @@ fn is_canonical(bytes: &[u8; 32]) -> bool {
     top != 0x7f || middle.iter().any(|byte| *byte != 0xff) || low < 0xed
 }
 
-pub(super) fn verify(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -> bool {
-    key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
+pub(super) fn verify(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
+    ed25519_dalek::Signature::from_slice(signature)
+        .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
 }
 
 /// An Ed25519 signing key in memory, zeroized when dropped.
@@ -69,13 +71,13 @@ impl SigningBackend for Ed25519Backend {
     }
 
     fn public_key(&self) -> PublicKey {
-        PublicKey(KeyBytes::Ed25519(self.0.verifying_key().to_bytes()))
+        PublicKey { algorithm: Algorithm::Ed25519, bytes: self.0.verifying_key().to_bytes().to_vec() }
     }
 
     fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         let signature =
             self.0.try_sign(message).map_err(|_| SignError::Backend("Ed25519 signing failed".into()))?;
-        Ok(Signature(SignatureBytes::Ed25519(signature.to_bytes())))
+        Ok(Signature { algorithm: Algorithm::Ed25519, bytes: signature.to_vec() })
     }
 }
 

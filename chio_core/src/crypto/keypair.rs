@@ -73,9 +73,7 @@ mod os {
     impl std::error::Error for RandomError {}
 
     /// 32 lower-case hex digits from the operating system's random source: a nonce, or the serial of a token.
-    ///
-    /// # Errors
-    /// Where the operating system has no random bytes to give.
+    /// Fails where the operating system has no random bytes to give.
     pub fn random_hex() -> Result<String, RandomError> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|_| RandomError)?;
@@ -84,17 +82,13 @@ mod os {
 
     impl Keypair {
         /// A new Ed25519 key from the operating system's random source.
-        ///
-        /// # Errors
-        /// Where the operating system has no random bytes to give.
+        /// Fails where the operating system has no random bytes to give.
         pub fn generate() -> Result<Self, RandomError> {
             Self::generate_for(Algorithm::Ed25519)
         }
 
         /// A new key of that algorithm from the operating system's random source.
-        ///
-        /// # Errors
-        /// Where the operating system has no random bytes to give.
+        /// Fails where the operating system has no random bytes to give.
         pub fn generate_for(algorithm: Algorithm) -> Result<Self, RandomError> {
             // A random scalar is out of range about once in 2^32 times (P-256): then another is drawn.
             for _ in 0..8 {
@@ -112,9 +106,7 @@ mod os {
 
         /// Reads a PKCS#8 PEM text (`-----BEGIN PRIVATE KEY-----`), as made by `chio keygen` or
         /// `openssl genpkey -algorithm ed25519`.
-        ///
-        /// # Errors
-        /// Where the text is none, is encrypted, or holds a key of another algorithm. The text is not repeated.
+        /// Fails where the text is none, is encrypted, or holds a key of another algorithm. The text is not repeated.
         pub fn from_pkcs8_pem(pem: &str) -> Result<Self, FormatError> {
             if pem.contains("ENCRYPTED PRIVATE KEY") {
                 return Err(FormatError::PrivateKey("it is encrypted; `openssl pkcs8` can decrypt it"));
@@ -132,9 +124,7 @@ mod os {
         }
 
         /// This key as PKCS#8 PEM, which `openssl pkey` reads. The text is zeroized when dropped.
-        ///
-        /// # Errors
-        /// Where the key cannot be encoded, which no key made here is known to do.
+        /// Fails where the key cannot be encoded, which no key made here is known to do.
         pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, FormatError> {
             match self {
                 Self::Ed25519(key) => key.to_pem(),

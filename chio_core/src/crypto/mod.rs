@@ -26,7 +26,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::canonical::canonical_json_bytes;
-use crate::digest::from_lower_hex;
 use crate::error::{FormatError, SignError};
 
 pub use self::ed25519::Ed25519Backend;
@@ -85,79 +84,47 @@ impl fmt::Display for Algorithm {
 ///
 /// Reading one checks its form. That it is a usable point (on the curve, not of small order) is checked where it
 /// is put to use, by [`PublicKey::prepare`], because a call whose chain is cached needs no second look at it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PublicKey(KeyBytes);
-
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum KeyBytes {
-    Ed25519([u8; 32]),
-    P256([u8; 65]),
-    P384([u8; 97]),
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PublicKey {
+    algorithm: Algorithm,
+    bytes: Vec<u8>,
 }
 
 impl PublicKey {
+    fn from_bytes(algorithm: Algorithm, bytes: Vec<u8>) -> Result<Self, FormatError> {
+        let fits = match algorithm {
+            Algorithm::Ed25519 => bytes.len() == 32,
+            Algorithm::P256 => bytes.len() == 65 && bytes.first() == Some(&4),
+            Algorithm::P384 => bytes.len() == 97 && bytes.first() == Some(&4),
+        };
+        fits.then_some(Self { algorithm, bytes }).ok_or(FormatError::PublicKey(
+            "64 lower-case hex digits (Ed25519), or `p256:` or `p384:` and an uncompressed point in lower-case hex",
+        ))
+    }
+
     /// The algorithm this key verifies.
     pub fn algorithm(&self) -> Algorithm {
-        match self.0 {
-            KeyBytes::Ed25519(_) => Algorithm::Ed25519,
-            KeyBytes::P256(_) => Algorithm::P256,
-            KeyBytes::P384(_) => Algorithm::P384,
-        }
+        self.algorithm
     }
 
     /// The raw bytes: 32 of Ed25519, or an uncompressed SEC1 point.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            KeyBytes::Ed25519(bytes) => bytes,
-            KeyBytes::P256(bytes) => bytes,
-            KeyBytes::P384(bytes) => bytes,
-        }
+        &self.bytes
     }
 
     /// Decodes the key for verification.
-    ///
-    /// # Errors
-    /// A key that is not a point of its curve, is not canonically encoded or, for Ed25519, is of small order.
+    /// Fails where it is not a point of its curve, is not canonically encoded or, for Ed25519, is of small order.
     pub fn prepare(&self) -> Result<PreparedKey, FormatError> {
-        Ok(PreparedKey(match &self.0 {
-            KeyBytes::Ed25519(bytes) => Prepared::Ed25519(ed25519::prepare(bytes)?),
-            KeyBytes::P256(bytes) => Prepared::P256(nist::p256::Verifier::new(bytes)?),
-            KeyBytes::P384(bytes) => Prepared::P384(nist::p384::Verifier::new(bytes)?),
+        Ok(PreparedKey(match self.algorithm {
+            Algorithm::Ed25519 => Prepared::Ed25519(ed25519::prepare(&self.bytes)?),
+            Algorithm::P256 => Prepared::P256(nist::p256::Verifier::new(&self.bytes)?),
+            Algorithm::P384 => Prepared::P384(nist::p384::Verifier::new(&self.bytes)?),
         }))
     }
 
     /// Whether `signature` is this key's over `message`. `false` for an unusable key or another algorithm.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         self.prepare().is_ok_and(|key| key.verify(message, signature))
-    }
-}
-
-impl fmt::Display for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.algorithm().prefix(), hex::encode(self.as_bytes()))
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for PublicKey {
-    type Err = FormatError;
-
-    fn from_str(text: &str) -> Result<Self, FormatError> {
-        let (algorithm, digits) = Algorithm::of_text(text);
-        let sec1 = |first: Option<&u8>| first == Some(&4);
-        let key = match algorithm {
-            Algorithm::Ed25519 => from_lower_hex(digits).map(KeyBytes::Ed25519),
-            Algorithm::P256 => from_lower_hex(digits).filter(|b| sec1(b.first())).map(KeyBytes::P256),
-            Algorithm::P384 => from_lower_hex(digits).filter(|b| sec1(b.first())).map(KeyBytes::P384),
-        };
-        key.map(Self).ok_or(FormatError::PublicKey(
-            "64 lower-case hex digits (Ed25519), or `p256:` or `p384:` and an uncompressed point in lower-case hex",
-        ))
     }
 }
 
@@ -175,10 +142,11 @@ enum Prepared {
 impl PreparedKey {
     /// Whether `signature` is this key's over `message`. `false` for a signature of another algorithm.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
-        match (&self.0, &signature.0) {
-            (Prepared::Ed25519(key), SignatureBytes::Ed25519(bytes)) => ed25519::verify(key, message, bytes),
-            (Prepared::P256(key), SignatureBytes::P256(der)) => key.verify(message, der),
-            (Prepared::P384(key), SignatureBytes::P384(der)) => key.verify(message, der),
+        let bytes = &signature.bytes;
+        match (&self.0, signature.algorithm) {
+            (Prepared::Ed25519(key), Algorithm::Ed25519) => ed25519::verify(key, message, bytes),
+            (Prepared::P256(key), Algorithm::P256) => key.verify(message, bytes),
+            (Prepared::P384(key), Algorithm::P384) => key.verify(message, bytes),
             _ => false,
         }
     }
@@ -194,58 +162,40 @@ impl fmt::Debug for PreparedKey {
 ///
 /// It compares by its bytes, which says whether two texts are the same and nothing about validity.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Signature(SignatureBytes);
-
-#[derive(Clone, PartialEq, Eq)]
-enum SignatureBytes {
-    Ed25519([u8; 64]),
-    P256(Vec<u8>),
-    P384(Vec<u8>),
+pub struct Signature {
+    algorithm: Algorithm,
+    bytes: Vec<u8>,
 }
 
 impl Signature {
     /// The longest DER signature: a sequence of two integers, each with a sign byte, for P-384.
     const MAX_DER: usize = 104;
 
+    /// What stands in for a signature that has not been made.
+    pub(crate) fn none() -> Self {
+        Self { algorithm: Algorithm::Ed25519, bytes: Vec::new() }
+    }
+
     /// The algorithm it claims.
     pub fn algorithm(&self) -> Algorithm {
-        match self.0 {
-            SignatureBytes::Ed25519(_) => Algorithm::Ed25519,
-            SignatureBytes::P256(_) => Algorithm::P256,
-            SignatureBytes::P384(_) => Algorithm::P384,
-        }
+        self.algorithm
     }
 
     /// The raw bytes: 64 of Ed25519, or DER.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            SignatureBytes::Ed25519(bytes) => bytes,
-            SignatureBytes::P256(der) | SignatureBytes::P384(der) => der,
-        }
+        &self.bytes
     }
 
     /// A signature of that algorithm from its raw bytes, for a [`SigningBackend`] of your own.
-    ///
-    /// # Errors
-    /// Where the length is none a signature of that algorithm can have.
-    pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, FormatError> {
-        let der = || {
-            let fits = (8..=Self::MAX_DER).contains(&bytes.len());
-            fits.then(|| bytes.to_vec()).ok_or(FormatError::Signature("not the length of a DER signature"))
+    /// Fails where the length is none a signature of that algorithm can have.
+    pub fn from_bytes(algorithm: Algorithm, bytes: Vec<u8>) -> Result<Self, FormatError> {
+        let fits = match algorithm {
+            Algorithm::Ed25519 => bytes.len() == 64,
+            Algorithm::P256 | Algorithm::P384 => (8..=Self::MAX_DER).contains(&bytes.len()),
         };
-        Ok(Self(match algorithm {
-            Algorithm::Ed25519 => SignatureBytes::Ed25519(
-                bytes.try_into().map_err(|_| FormatError::Signature("an Ed25519 signature has 64 bytes"))?,
-            ),
-            Algorithm::P256 => SignatureBytes::P256(der()?),
-            Algorithm::P384 => SignatureBytes::P384(der()?),
-        }))
-    }
-}
-
-impl fmt::Display for Signature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.algorithm().prefix(), hex::encode(self.as_bytes()))
+        fits.then_some(Self { algorithm, bytes }).ok_or(FormatError::Signature(
+            "128 lower-case hex digits (Ed25519), or `p256:` or `p384:` and DER in lower-case hex",
+        ))
     }
 }
 
@@ -255,21 +205,32 @@ impl fmt::Debug for Signature {
     }
 }
 
-impl FromStr for Signature {
-    type Err = FormatError;
-
-    fn from_str(text: &str) -> Result<Self, FormatError> {
-        let (algorithm, digits) = Algorithm::of_text(text);
-        let lower = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let short = digits.len() <= Self::MAX_DER.saturating_mul(2);
-        let bytes = if lower && short { hex::decode(digits).ok() } else { None };
-        let bytes = bytes.ok_or(FormatError::Signature("lower-case hex digits are expected"))?;
-        Self::from_bytes(algorithm, &bytes)
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
-macro_rules! serde_as_text {
+macro_rules! prefixed_hex {
     ($($text:ty)*) => {$(
+        impl fmt::Display for $text {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}", self.algorithm.prefix(), hex::encode(&self.bytes))
+            }
+        }
+
+        impl FromStr for $text {
+            type Err = FormatError;
+
+            fn from_str(text: &str) -> Result<Self, FormatError> {
+                let (algorithm, digits) = Algorithm::of_text(text);
+                // What is not hex, or too long to be any, has no bytes: and so not the right number of them.
+                let lower = digits.len() <= 256 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+                let bytes = if lower { hex::decode(digits).unwrap_or_default() } else { Vec::new() };
+                Self::from_bytes(algorithm, bytes)
+            }
+        }
+
         impl Serialize for $text {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -284,7 +245,7 @@ macro_rules! serde_as_text {
     )*};
 }
 
-serde_as_text!(PublicKey Signature);
+prefixed_hex!(PublicKey Signature);
 
 /// A key that signs, wherever it lives: in this process, an HSM, an agent process, a cloud KMS.
 pub trait SigningBackend: Send + Sync {
@@ -295,16 +256,12 @@ pub trait SigningBackend: Send + Sync {
     fn public_key(&self) -> PublicKey;
 
     /// Signs a message. The message is not hashed beforehand.
-    ///
-    /// # Errors
-    /// Where the key, or the device that holds it, refuses.
+    /// Fails where the key, or the device that holds it, refuses.
     fn sign(&self, message: &[u8]) -> Result<Signature, SignError>;
 }
 
 /// Signs the RFC 8785 bytes of a value; returns the signature and the bytes it covers.
-///
-/// # Errors
-/// Where the value has no canonical form or the key refuses.
+/// Fails where the value has no canonical form or the key refuses.
 pub fn sign_canonical_with_backend<T: Serialize + ?Sized>(
     backend: &dyn SigningBackend,
     value: &T,

@@ -5,11 +5,11 @@
 
 use std::fmt;
 
-use super::{Algorithm, KeyBytes, PublicKey, Signature, SignatureBytes, SigningBackend};
+use super::{Algorithm, PublicKey, Signature, SigningBackend};
 use crate::error::{FormatError, SignError};
 
 macro_rules! curve {
-    ($module:ident, $krate:ident, $algorithm:ident, $backend:ident, $secret:literal, $point:literal) => {
+    ($module:ident, $krate:ident, $algorithm:ident, $backend:ident, $secret:literal) => {
         pub(super) mod $module {
             use super::*;
             #[cfg(not(feature = "aws-lc"))]
@@ -26,7 +26,7 @@ macro_rules! curve {
             }
 
             impl Verifier {
-                pub(in super::super) fn new(point: &[u8; $point]) -> Result<Self, FormatError> {
+                pub(in super::super) fn new(point: &[u8]) -> Result<Self, FormatError> {
                     let key = VerifyingKey::from_sec1_bytes(point)
                         .map_err(|_| FormatError::PublicKey("not a point of its curve"))?;
                     #[cfg(feature = "aws-lc")]
@@ -52,9 +52,7 @@ macro_rules! curve {
 
             impl $backend {
                 /// The key with this secret scalar, big-endian.
-                ///
-                /// # Errors
-                /// Where the scalar is zero or not below the order of the curve.
+                /// Fails where the scalar is zero or not below the order of the curve.
                 pub fn from_scalar(scalar: &[u8; $secret]) -> Result<Self, FormatError> {
                     SigningKey::from_slice(scalar)
                         .map(Self)
@@ -92,14 +90,8 @@ macro_rules! curve {
                 }
 
                 fn public_key(&self) -> PublicKey {
-                    let mut bytes = [0; $point];
-                    // An uncompressed point of this curve has exactly this length.
-                    for (to, from) in
-                        bytes.iter_mut().zip(self.0.verifying_key().to_sec1_point(false).as_bytes())
-                    {
-                        *to = *from;
-                    }
-                    PublicKey(KeyBytes::$algorithm(bytes))
+                    let bytes = self.0.verifying_key().to_sec1_point(false).as_bytes().to_vec();
+                    PublicKey { algorithm: Algorithm::$algorithm, bytes }
                 }
 
                 fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
@@ -107,7 +99,10 @@ macro_rules! curve {
                         .sign_raw(message)
                         .ok_or_else(|| SignError::Backend("ECDSA signing failed".into()))?;
                     let low = raw.normalize_s();
-                    Ok(Signature(SignatureBytes::$algorithm(low.to_der().as_bytes().to_vec())))
+                    Ok(Signature {
+                        algorithm: Algorithm::$algorithm,
+                        bytes: low.to_der().as_bytes().to_vec(),
+                    })
                 }
             }
 
@@ -122,5 +117,5 @@ macro_rules! curve {
     };
 }
 
-curve!(p256, p256, P256, P256Backend, 32, 65);
-curve!(p384, p384, P384, P384Backend, 48, 97);
+curve!(p256, p256, P256, P256Backend, 32);
+curve!(p384, p384, P384, P384Backend, 48);

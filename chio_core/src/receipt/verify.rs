@@ -78,9 +78,7 @@ impl ChainVerifier {
     }
 
     /// Takes the next receipt.
-    ///
-    /// # Errors
-    /// The first fault of the chain. After one, nothing that follows is worth reading.
+    /// Fails with the first fault of the chain. After one, nothing that follows is worth reading.
     pub fn push(&mut self, receipt: &Receipt) -> Result<(), ReceiptFault> {
         let body = &receipt.body;
         let fault = |sequence, kind| Err(ReceiptFault { sequence, kind });

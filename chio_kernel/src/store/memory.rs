@@ -10,7 +10,8 @@ use chio_core::receipt::{ChainHead, Receipt};
 use lru::LruCache;
 
 use super::{
-    Allowance, BoxFuture, KernelError, ReceiptStore, RevocationStore, Seal, Spending, Standing, StandingStore, UsageStore,
+    Allowance, BoxFuture, KernelError, ReceiptStore, RevocationStore, Seal, Spending, Standing,
+    StandingStore, UsageStore,
 };
 
 // A panic cannot leave a half-made change behind: each is complete before anything in it could panic.
@@ -87,7 +88,11 @@ impl Counts {
 }
 
 impl UsageStore for MemoryUsage {
-    fn spend<'a>(&'a self, places: &'a [Vec<Allowance>], now: u64) -> BoxFuture<'a, Result<Spending, KernelError>> {
+    fn spend<'a>(
+        &'a self,
+        places: &'a [Vec<Allowance>],
+        now: u64,
+    ) -> BoxFuture<'a, Result<Spending, KernelError>> {
         answer(lock(&self.counts).spend(places, now))
     }
 
@@ -139,7 +144,11 @@ impl Default for MemoryStandings {
 }
 
 impl StandingStore for MemoryStandings {
-    fn worst<'a>(&'a self, principals: &'a [Digest], now: u64) -> BoxFuture<'a, Result<Standing, KernelError>> {
+    fn worst<'a>(
+        &'a self,
+        principals: &'a [Digest],
+        now: u64,
+    ) -> BoxFuture<'a, Result<Standing, KernelError>> {
         let standings = self.standings.read().unwrap_or_else(PoisonError::into_inner);
         let mut worst = Standing::Good;
         for standing in principals.iter().filter_map(|principal| standings.get(principal)) {

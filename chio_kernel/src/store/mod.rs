@@ -146,7 +146,11 @@ pub enum Standing {
 /// Knows who is suspended or banned.
 pub trait StandingStore: Send + Sync {
     /// The worst standing among these principals (see [`key_id`]).
-    fn worst<'a>(&'a self, principals: &'a [Digest], now: u64) -> BoxFuture<'a, Result<Standing, KernelError>>;
+    fn worst<'a>(
+        &'a self,
+        principals: &'a [Digest],
+        now: u64,
+    ) -> BoxFuture<'a, Result<Standing, KernelError>>;
 
     /// Sets the standing of a principal.
     fn set(&self, principal: Digest, standing: Standing) -> BoxFuture<'_, Result<(), KernelError>>;

@@ -61,9 +61,7 @@ impl DpopNonceStore {
 
     /// Spends a nonce now, by the clock of the operating system: `Ok(true)` if it was not spent before, `Ok(false)`
     /// for a replay.
-    ///
-    /// # Errors
-    /// Where the store is full of live nonces, the capability holds its share, or the clock cannot be read. Treat it
+    /// Fails where the store is full of live nonces, the capability holds its share, or the clock cannot be read. Treat it
     /// as a denial.
     pub fn check_and_insert(&self, nonce: &str, capability_id: &str) -> Result<bool, KernelError> {
         let now = self.now().map_err(|error| KernelError::new(error.to_string()))?;
@@ -77,7 +75,9 @@ impl DpopNonceStore {
             NonceAnswer::Spent => Ok(true),
             NonceAnswer::Replayed => Ok(false),
             NonceAnswer::Full => Err(KernelError::new("the nonce store is full of live nonces")),
-            NonceAnswer::QuotaExceeded => Err(KernelError::new("the capability holds its share of live nonces")),
+            NonceAnswer::QuotaExceeded => {
+                Err(KernelError::new("the capability holds its share of live nonces"))
+            }
         }
     }
 
@@ -88,7 +88,8 @@ impl DpopNonceStore {
     /// Spends a nonce.
     pub fn claim(&self, claim: &NonceClaim) -> NonceAnswer {
         // The hash is keyed at random, so nobody can aim at a shard or a bucket.
-        let entry = Entry { key: half(&claim.key), account: self.hasher.hash_one(claim.account), until: claim.until };
+        let entry =
+            Entry { key: half(&claim.key), account: self.hasher.hash_one(claim.account), until: claim.until };
         let hash = self.hasher.hash_one(entry.key);
         let index = usize::try_from(hash >> 32).unwrap_or_default().checked_rem(self.shards.len());
         let Some(shard) = index.and_then(|index| self.shards.get(index)) else { return NonceAnswer::Full };

@@ -1,0 +1,138 @@
+//! `chio inspect`
+
+use std::fmt::Write as _;
+
+use chio_core::canonical::{self, Json, Limits};
+use chio_core::capability::{CAPABILITY_SCHEMA, CapabilityChain, CapabilityToken};
+use chio_core::crypto::Keypair;
+use chio_core::digest::Arguments;
+use chio_core::dpop::{DPOP_SCHEMA, DpopProof};
+use chio_core::error::{FormatError, excerpt};
+use chio_core::receipt::{RECEIPT_SCHEMA, Receipt};
+use serde_json::{Value, json};
+
+use crate::args::Inspect;
+use crate::exit::{Exit, Failure};
+use crate::files;
+use crate::print::{BOLD, DIM, Printer, RESET, YELLOW, time};
+
+/// As much as the longest document: a whole signed call.
+const LIMIT: usize = Arguments::MAX_BYTES + (1 << 19);
+
+pub(crate) fn run(args: &Inspect, printer: &Printer) -> Result<Exit, Failure> {
+    const WHAT: &str = "the document";
+    let bytes = args.file.read(WHAT, LIMIT)?;
+    let pem = std::str::from_utf8(&bytes).ok().filter(|text| text.contains("-----BEGIN"));
+    let (kind, value, text) = if let Some(pem) = pem {
+        let key = Keypair::from_pkcs8_pem(pem);
+        key_of(&key.map_err(|error| files::format_failure("the key", &args.file, &bytes, &error))?)
+    } else {
+        let wrong = |error: FormatError| files::format_failure(WHAT, &args.file, &bytes, &error);
+        let json = canonical::parse(&bytes, Limits::bytes(LIMIT)).map_err(|error| wrong(error.into()))?;
+        document(&json).map_err(wrong)?
+    };
+    let warned = format!(
+        "{YELLOW}{BOLD}NOT VERIFIED{RESET}{YELLOW}: this is what the file says, not what is true.{RESET}\n{kind}\n{text}"
+    );
+    printer.answer(&json!({"verified": false, "kind": kind, "document": value}), &warned)?;
+    Ok(Exit::Done)
+}
+
+type Shown = (&'static str, Value, String);
+
+fn key_of(key: &Keypair) -> Shown {
+    let public_key = key.public_key();
+    let algorithm = public_key.algorithm().to_string();
+    let text = format!("  algorithm   {algorithm}\n  public key  {public_key}\n");
+    ("private key", json!({"algorithm": algorithm, "public_key": public_key}), text)
+}
+
+fn document(json: &Json) -> Result<Shown, FormatError> {
+    let shown = |kind, text| Ok((kind, json!(json), text));
+    if json.as_array().is_some() {
+        return shown("capability chain", chain(&CapabilityChain::from_json(json)?));
+    }
+    let object = json.as_object().ok_or_else(|| FormatError::Document("it is no object or array".into()))?;
+    let body = object.get("body").and_then(Json::as_object).unwrap_or(object);
+    let bytes = json.to_canonical_bytes();
+    match body.get("schema").and_then(Json::as_str) {
+        Some(CAPABILITY_SCHEMA) => {
+            shown("capability token", chain(&CapabilityChain::root(CapabilityToken::from_json(json)?)))
+        }
+        Some(DPOP_SCHEMA) => shown("proof of possession", proof(&DpopProof::parse(&bytes)?)),
+        Some(RECEIPT_SCHEMA) => {
+            Receipt::parse(&bytes)?;
+            shown("receipt", members(body.iter()))
+        }
+        Some(other) => Err(FormatError::Schema { expected: "chio.….v1", found: excerpt(other) }),
+        None => signed_call(object, json),
+    }
+}
+
+fn signed_call(object: &canonical::Object, json: &Json) -> Result<Shown, FormatError> {
+    let unknown = || FormatError::Document("it is no document of this protocol: it has no `schema`".into());
+    let capability = object.get("capability").ok_or_else(unknown)?;
+    let name = |member: &str| object.get(member).and_then(Json::as_str).map(excerpt).unwrap_or_default();
+    let mut text = format!("  calls       {}/{}\n", name("tool_server"), name("tool_name"));
+    text.push_str(&chain(&CapabilityChain::from_json(capability)?));
+    if let Some(presented) = object.get("proof") {
+        text.push_str(&proof(&DpopProof::parse(&presented.to_canonical_bytes())?));
+    }
+    Ok(("signed call", json!(json), text))
+}
+
+fn chain(chain: &CapabilityChain) -> String {
+    let mut text = String::new();
+    for (index, token) in chain.tokens().enumerate() {
+        let _ = writeln!(text, "{BOLD}token {index}{RESET}{}", if index == 0 { " (root)" } else { "" });
+        let _ = writeln!(text, "  id          {}", token.id);
+        let _ = writeln!(text, "  issuer      {}", token.issuer);
+        let _ = writeln!(text, "  subject     {}", token.subject);
+        if let Some(audience) = &token.audience {
+            let _ = writeln!(text, "  audience    {}", excerpt(audience));
+        }
+        let _ = writeln!(text, "  valid       {} until {}", time(token.issued_at), time(token.expires_at));
+        let _ = writeln!(text, "  max depth   {}", token.max_depth);
+        for grant in &token.grants {
+            let _ = write!(text, "  grants      {}/{}", grant.tool_server, grant.tool_name);
+            if let Some(calls) = grant.max_invocations {
+                let _ = write!(text, ", {calls} calls");
+            }
+            text.push('\n');
+            for (pointer, rule) in grant.arguments.iter().flat_map(|rules| rules.iter()) {
+                let rule = canonical::canonical_json_bytes(rule).unwrap_or_default();
+                let _ =
+                    writeln!(text, "    {DIM}{} {}{RESET}", excerpt(pointer), String::from_utf8_lossy(&rule));
+            }
+        }
+    }
+    text
+}
+
+fn proof(proof: &DpopProof) -> String {
+    let body = &proof.body;
+    let mut text = format!("{BOLD}proof{RESET}\n");
+    for (name, value) in [
+        ("calls", format!("{}/{}", excerpt(&body.tool_server), excerpt(&body.tool_name))),
+        ("capability", excerpt(&body.capability_id)),
+        ("arguments", excerpt(&body.action_hash)),
+        ("signed at", time(body.issued_at)),
+        ("signed by", body.agent_key.to_string()),
+        ("nonce", excerpt(&body.nonce)),
+    ] {
+        let _ = writeln!(text, "  {name:<11} {value}");
+    }
+    text
+}
+
+fn members<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>) -> String {
+    let mut text = String::new();
+    for (name, value) in members {
+        let value = match value {
+            Json::String(value) => excerpt(value),
+            other => excerpt(&String::from_utf8_lossy(&other.to_canonical_bytes())),
+        };
+        let _ = writeln!(text, "  {name:<13} {value}");
+    }
+    text
+}

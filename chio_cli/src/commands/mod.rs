@@ -1,0 +1,61 @@
+//! The verbs, one a file.
+
+mod call;
+
+mod demo;
+
+mod inspect;
+
+mod issue;
+
+mod keygen;
+
+mod receipts;
+
+mod sign;
+
+mod verify;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chio_core::receipt::{ChainReport, ChainVerifier, Receipt, ReceiptFault};
+
+use crate::args::{Command, Receipts};
+use crate::exit::{Exit, Failure};
+use crate::print::Printer;
+
+pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> {
+    match command {
+        Command::Demo => demo::run(printer),
+        Command::Keygen(args) => keygen::run(&args, printer),
+        Command::Issue(args) => issue::run(args, printer),
+        Command::Sign(args) => sign::run(&args, printer),
+        Command::Verify(args) => verify::run(&args, printer),
+        Command::Inspect(args) => inspect::run(&args, printer),
+        Command::Call(args) => call::run(args, printer),
+        Command::Receipts(Receipts::Verify(args)) => receipts::verify(&args, printer),
+    }
+}
+
+/// The time that was asked for, or now.
+fn at(at: Option<u64>) -> Result<u64, Failure> {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
+    let at = at.or_else(now).filter(|at| *at <= chio_core::time::MAX_UNIX_SECONDS);
+    at.ok_or_else(|| {
+        Failure::new("no usable time", "set the clock of this machine, or give --at in Unix seconds")
+    })
+}
+
+fn random() -> Result<String, Failure> {
+    chio_core::crypto::random_hex().map_err(|error| Failure::new(error, "this machine cannot make secrets"))
+}
+
+/// Verifies receipts that are in memory.
+fn verify_receipts(
+    receipts: &[Receipt],
+    kernel: chio_core::crypto::PublicKey,
+) -> Result<ChainReport, ReceiptFault> {
+    let mut verifier = ChainVerifier::new(Some(kernel));
+    receipts.iter().try_for_each(|receipt| verifier.push(receipt))?;
+    Ok(verifier.finish())
+}

@@ -1,0 +1,71 @@
+//! `chio sign`
+
+use chio_core::canonical::{self, Limits};
+use chio_core::capability::{CapabilityChain, CapabilityToken};
+use chio_core::crypto::Keypair;
+use chio_core::digest::Arguments;
+use chio_core::dpop::{DPOP_SCHEMA, DpopProof, DpopProofBody};
+use serde_json::json;
+
+use crate::args::{Sign, ToolName};
+use crate::commands::{at, random};
+use crate::exit::{Exit, Failure};
+use crate::files;
+use crate::print::Printer;
+
+pub(crate) fn run(args: &Sign, printer: &Printer) -> Result<Exit, Failure> {
+    let key = files::read_key(&args.key)?;
+    let (bytes, chain) = files::read_chain(&args.call.capability)?;
+    let arguments = files::read_arguments(&args.call.arguments)?;
+    let proof = sign(&key, &chain, &args.call.tool, &arguments, random()?, at(args.at)?)?;
+    if !args.whole {
+        printer.raw(&format!("{}\n", text(&proof)?))?;
+        return Ok(Exit::Done);
+    }
+    let limits = Limits::bytes(Arguments::MAX_BYTES);
+    let strict =
+        |bytes: &[u8]| canonical::parse(bytes, limits).map_err(|error| Failure::new(error, "report this"));
+    let call = json!({
+        "arguments": strict(arguments.canonical())?,
+        "capability": strict(&bytes)?,
+        "proof": proof,
+        "tool_name": args.call.tool.tool,
+        "tool_server": args.call.tool.server,
+    });
+    printer.raw(&format!("{call}\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Signs a call with the key of the leaf's subject, and with no other.
+pub(crate) fn sign(
+    key: &Keypair,
+    chain: &CapabilityChain,
+    tool: &ToolName,
+    arguments: &Arguments,
+    nonce: String,
+    issued_at: u64,
+) -> Result<DpopProof, Failure> {
+    let leaf: &CapabilityToken = chain.leaf();
+    if key.public_key() != leaf.subject {
+        let what =
+            format!("the capability is for the key {}, and this is {}", leaf.subject, key.public_key());
+        return Err(Failure::new(what, "use the key it was issued to, or have one issued to this key"));
+    }
+    let body = DpopProofBody {
+        action_hash: arguments.digest().to_string(),
+        agent_key: key.public_key(),
+        capability_id: leaf.id.clone(),
+        issued_at,
+        nonce,
+        schema: DPOP_SCHEMA.to_owned(),
+        tool_name: tool.tool.clone(),
+        tool_server: tool.server.clone(),
+    };
+    DpopProof::sign(body, key).map_err(|error| Failure::new(error, "check the key"))
+}
+
+/// The proof as it is sent.
+pub(crate) fn text(proof: &DpopProof) -> Result<String, Failure> {
+    let bytes = proof.to_bytes().map_err(|error| Failure::new(error, "check the time"))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,46 @@
+//! How the command ends.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// The exit codes, for scripts to rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: allowed, or done.
+    Done,
+    /// 1: it failed.
+    Failed,
+    /// 2: the command line was wrong.
+    Usage,
+    /// 3: the call was denied.
+    Denied,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Denied => 3,
+        })
+    }
+}
+
+/// Why the command failed, and what to do about it. Neither holds a secret.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) what: String,
+    pub(crate) help: String,
+}
+
+impl Failure {
+    pub(crate) fn new(what: impl fmt::Display, help: impl fmt::Display) -> Self {
+        Self { exit: Exit::Failed, what: what.to_string(), help: help.to_string() }
+    }
+
+    pub(crate) fn usage(what: impl fmt::Display, help: impl fmt::Display) -> Self {
+        Self { exit: Exit::Usage, ..Self::new(what, help) }
+    }
+}
