@@ -232,7 +232,6 @@ fn seconds(text: &str) -> Result<u64, &'static str> {
         "d" => 86_400,
         _ => return Err(WRONG),
     };
-    let seconds =
-        digits.parse::<u64>().ok().and_then(|count| count.checked_mul(factor)).filter(|seconds| *seconds > 0);
+    let seconds = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(factor)).filter(|seconds| *seconds > 0);
     seconds.ok_or(WRONG)
 }

@@ -84,9 +84,8 @@ pub(crate) fn read_key(source: &Source) -> Result<Keypair, Failure> {
     let pem = std::str::from_utf8(&bytes).map_err(|_| {
         Failure::new(format!("{WHAT} {source} is not a text"), "`chio keygen` makes a key as PKCS#8 PEM")
     })?;
-    Keypair::from_pkcs8_pem(pem).map_err(|error| {
-        Failure::new(format!("{WHAT} {source}: {error}"), "`chio keygen --out FILE` makes one")
-    })
+    Keypair::from_pkcs8_pem(pem)
+        .map_err(|error| Failure::new(format!("{WHAT} {source}: {error}"), "`chio keygen --out FILE` makes one"))
 }
 
 #[cfg(unix)]
@@ -127,8 +126,7 @@ pub(crate) fn read_public_key(text: &str) -> Result<PublicKey, Failure> {
 pub(crate) fn read_chain(source: &Source) -> Result<(Vec<u8>, CapabilityChain), Failure> {
     const WHAT: &str = "the capability";
     let bytes = source.read(WHAT, MAX_CHAIN_BYTES)?;
-    let chain =
-        CapabilityChain::parse(&bytes).map_err(|error| format_failure(WHAT, source, &bytes, &error))?;
+    let chain = CapabilityChain::parse(&bytes).map_err(|error| format_failure(WHAT, source, &bytes, &error))?;
     Ok((bytes, chain))
 }
 
@@ -164,9 +162,7 @@ pub(crate) fn format_failure(what: &str, source: &Source, bytes: &[u8], error: &
         _ => String::new(),
     };
     let help = match error {
-        FormatError::Schema { .. } => {
-            "it is another kind of document, or of another version: `chio inspect` shows it"
-        }
+        FormatError::Schema { .. } => "it is another kind of document, or of another version: `chio inspect` shows it",
         _ => "`chio inspect` shows what can be read",
     };
     Failure::new(format!("{what} {source}{place}: {error}"), help)

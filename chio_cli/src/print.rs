@@ -53,7 +53,6 @@ pub(crate) const RESET: &str = "\u{1b}[0m";
 
 /// A time as people read it.
 pub(crate) fn time(seconds: u64) -> String {
-    let timestamp =
-        i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     timestamp.map_or_else(|| seconds.to_string(), |timestamp| timestamp.to_string())
 }

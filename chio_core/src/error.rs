@@ -115,12 +115,15 @@ impl From<JsonError> for SignError {
 
 /// At most the first 64 bytes of a text that a stranger wrote, printable, for messages and receipts.
 ///
-/// Control characters become `?`, so that no log line or terminal can be written to through it.
+/// Control characters, and those that change how a line is shown, become `?`: nobody writes to a log or a terminal
+/// through it.
 pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 64;
     let mut out = String::new();
     for c in text.chars() {
-        let c = if c.is_control() { '?' } else { c };
+        let reorders =
+            matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let c = if c.is_control() || reorders { '?' } else { c };
         if out.len().saturating_add(c.len_utf8()) > LONGEST {
             break;
         }

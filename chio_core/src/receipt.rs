@@ -152,6 +152,13 @@ impl ReceiptBody {
     pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {
         document::canonical(self)
     }
+
+    /// The digest that the next receipt names.
+    ///
+    /// Fails where it has no canonical form.
+    pub fn digest(&self) -> Result<Digest, JsonError> {
+        Ok(Digest::of(&self.canonical()?))
+    }
 }
 
 impl Receipt {

@@ -3,13 +3,16 @@
 //! The order: trust, links, audience, windows (cheap, and the same whether the chain was seen before or not), then ids
 //! and signatures (once, then cached), then revocation.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chio_core::canonical::{self, Limits};
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant};
 use chio_core::crypto::{PreparedKey, PublicKey};
 use chio_core::digest::Digest;
+use chio_core::time::Window;
 use lru::LruCache;
 
 use crate::config::TrustRoot;
@@ -22,13 +25,13 @@ use crate::store::{KernelError, key_id};
 pub(crate) struct Layer {
     pub(crate) id: Digest,
     pub(crate) grants: Vec<Grant>,
+    pub(crate) window: Window,
 }
 
 /// What was found out about a chain once, and holds for as long as the chain is what it is.
 #[derive(Debug)]
 struct Facts {
-    /// Empty where another scheme than a chain gave the authority.
-    tokens: Vec<CapabilityToken>,
+    /// One a token, root first.
     layers: Vec<Layer>,
     /// The grants that the issuer of the root may give at most.
     ceiling: Option<Vec<Grant>>,
@@ -40,7 +43,6 @@ struct Facts {
     subject: Option<(PublicKey, PreparedKey)>,
     capability_id: String,
     account: Digest,
-    expires_at: u64,
 }
 
 /// Authority that was verified, for the call at hand: a trusted root, every link, every signature, every window, and
@@ -92,29 +94,17 @@ impl VerifiedAuthority {
         &self.facts.capability_id
     }
 
-    /// The first second at which some token of it is no longer valid.
-    pub fn expires_at(&self) -> u64 {
-        self.facts.expires_at
-    }
-
     /// Authority that a proof scheme vouches for. Only the kernel's scheme door calls this, with the claims of a scheme
-    /// that its owner installed.
-    pub(crate) fn of_scheme(
-        principal: String,
-        credential: Digest,
-        grants: Vec<Grant>,
-        expires_at: u64,
-    ) -> Unrevoked {
+    /// that its owner runs.
+    pub(crate) fn of_scheme(principal: String, credential: Digest, grants: Vec<Grant>, window: Window) -> Unrevoked {
         let facts = Facts {
-            tokens: Vec::new(),
-            layers: vec![Layer { id: credential, grants }],
+            layers: vec![Layer { id: credential, grants, window }],
             ceiling: None,
             principals: vec![key_id(&principal)],
-            principal,
             subject: None,
             capability_id: credential.to_string(),
-            account: credential,
-            expires_at,
+            account: key_id(&principal),
+            principal,
         };
         Unrevoked::new(Arc::new(facts))
     }
@@ -129,12 +119,7 @@ pub(crate) struct Authorities {
 }
 
 impl Authorities {
-    pub(crate) fn new(
-        roots: Vec<TrustRoot>,
-        names: Vec<String>,
-        chain_bytes: usize,
-        cache_bytes: usize,
-    ) -> Self {
+    pub(crate) fn new(roots: Vec<TrustRoot>, names: Vec<String>, chain_bytes: usize, cache_bytes: usize) -> Self {
         let roots = roots.into_iter().map(|root| (root.key.clone(), root)).collect();
         Self { roots, names, chain_bytes, cache: Mutex::new(Cache::new(cache_bytes)) }
     }
@@ -145,20 +130,25 @@ impl Authorities {
         if chain.len() > self.chain_bytes {
             return Err(malformed(format!("it is longer than {} bytes", self.chain_bytes)));
         }
-        let key = Digest::of(chain);
-        let cached = self.cache().get(&key);
-        if let Some(facts) = cached {
-            check_windows(&facts.tokens, now)?;
+        let seen = self.cache().get(&Digest::of(chain));
+        if let Some(facts) = seen {
+            check_windows(facts.layers.iter().map(|layer| layer.window), now)?;
             return Ok(Unrevoked::new(facts));
         }
+        // One chain has one entry, however it is written: else white space would buy a verification each time.
+        let text = canonical::canonicalize(chain, Limits::bytes(self.chain_bytes));
+        let text = text.map_err(|error| malformed(error.to_string()))?;
+        if let Cow::Owned(text) = &text {
+            return self.verify(text, now);
+        }
         let parsed = CapabilityChain::parse(chain).map_err(|error| malformed(error.to_string()))?;
-        let tokens: Vec<CapabilityToken> = parsed.tokens().cloned().collect();
+        let tokens = parsed.into_tokens();
         let root = self.check_trust(&tokens)?;
         check_links(&tokens)?;
         self.check_audiences(&tokens)?;
-        check_windows(&tokens, now)?;
+        check_windows(tokens.iter().map(CapabilityToken::window), now)?;
         let facts = Arc::new(check_signatures(tokens, root)?);
-        self.cache().put(key, chain.len(), Arc::clone(&facts));
+        self.cache().put(Digest::of(chain), chain.len(), Arc::clone(&facts));
         Ok(Unrevoked::new(facts))
     }
 
@@ -169,10 +159,8 @@ impl Authorities {
     fn check_trust(&self, tokens: &[CapabilityToken]) -> Result<&TrustRoot, Denial> {
         let empty = || Denial::CapabilityMalformed { reason: "the chain is empty".into() };
         let token = tokens.first().ok_or_else(empty)?;
-        let root = self
-            .roots
-            .get(&token.issuer)
-            .ok_or_else(|| Denial::IssuerUntrusted { issuer: token.issuer.clone() })?;
+        let root =
+            self.roots.get(&token.issuer).ok_or_else(|| Denial::IssuerUntrusted { issuer: token.issuer.clone() })?;
         match root.max_lifetime_secs {
             Some(max_seconds) if token.expires_at.saturating_sub(token.issued_at) > max_seconds => {
                 Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Lifetime { max_seconds } })
@@ -210,17 +198,12 @@ fn check_links(tokens: &[CapabilityToken]) -> Result<(), Denial> {
     Ok(())
 }
 
-fn check_windows(tokens: &[CapabilityToken], now: u64) -> Result<(), Denial> {
-    for (token, at) in tokens.iter().enumerate() {
-        let window = at.window();
-        match window.place_of(now) {
+fn check_windows(windows: impl Iterator<Item = Window>, now: u64) -> Result<(), Denial> {
+    for (token, Window { issued_at, expires_at }) in windows.enumerate() {
+        match (Window { issued_at, expires_at }).place_of(now) {
             Ordering::Equal => {}
-            Ordering::Less => {
-                return Err(Denial::CapabilityNotYetValid { token, issued_at: window.issued_at, now });
-            }
-            Ordering::Greater => {
-                return Err(Denial::CapabilityExpired { token, expires_at: window.expires_at, now });
-            }
+            Ordering::Less => return Err(Denial::CapabilityNotYetValid { token, issued_at, now }),
+            Ordering::Greater => return Err(Denial::CapabilityExpired { token, expires_at, now }),
         }
     }
     Ok(())
@@ -228,28 +211,26 @@ fn check_windows(tokens: &[CapabilityToken], now: u64) -> Result<(), Denial> {
 
 /// The costly part, done once a chain.
 fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Facts, Denial> {
-    let malformed = |token: usize, reason: String| Denial::CapabilityMalformed {
-        reason: format!("token {token}: {reason}"),
-    };
-    let mut layers = Vec::with_capacity(tokens.len());
+    let mut ids = Vec::with_capacity(tokens.len());
     for (token, at) in tokens.iter().enumerate() {
-        let id = at.contents_id().map_err(|error| malformed(token, error.to_string()))?;
+        let malformed =
+            |reason: &dyn std::fmt::Display| Denial::CapabilityMalformed { reason: format!("token {token}: {reason}") };
+        let id = at.contents_id().map_err(|error| malformed(&error))?;
         if at.id.parse() != Ok(id) {
             return Err(Denial::CapabilityIdMismatch { token });
         }
-        let issuer = at.issuer.prepare().map_err(|error| malformed(token, error.to_string()))?;
-        let signed = at.signed_bytes().map_err(|error| malformed(token, error.to_string()))?;
+        let issuer = at.issuer.prepare().map_err(|error| malformed(&error))?;
+        let signed = at.signed_bytes().map_err(|error| malformed(&error))?;
         if !issuer.verify(&signed, &at.signature) {
             return Err(Denial::CapabilitySignatureInvalid { token });
         }
-        layers.push(Layer { id, grants: at.grants.clone() });
+        ids.push(id);
     }
-    let (Some(first), Some(leaf)) = (tokens.first(), tokens.last()) else {
-        return Err(Denial::CapabilityMalformed { reason: "the chain is empty".into() });
+    let malformed = |reason: String| Denial::CapabilityMalformed { reason };
+    let (Some(first), Some(leaf)) = (ids.first(), tokens.last()) else {
+        return Err(malformed("the chain is empty".into()));
     };
-    let leaf_at = tokens.len().saturating_sub(1);
-    let subject = leaf.subject.prepare().map_err(|error| malformed(leaf_at, error.to_string()))?;
-    let principal = leaf.subject.to_string();
+    let subject = leaf.subject.prepare().map_err(|error| malformed(format!("the last subject: {error}")))?;
     // Every other subject is the issuer of the next token.
     let keys = std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.issuer));
     Ok(Facts {
@@ -257,11 +238,13 @@ fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Fa
         ceiling: root.ceiling.clone(),
         subject: Some((leaf.subject.clone(), subject)),
         capability_id: leaf.id.clone(),
-        account: key_id(&first.id),
-        expires_at: tokens.iter().map(|token| token.expires_at).min().unwrap_or_default(),
-        principal,
-        layers,
-        tokens,
+        account: *first,
+        principal: leaf.subject.to_string(),
+        layers: ids
+            .into_iter()
+            .zip(tokens)
+            .map(|(id, token)| Layer { id, window: token.window(), grants: token.grants })
+            .collect(),
     })
 }
 
@@ -275,8 +258,7 @@ impl Unrevoked {
     fn new(facts: Arc<Facts>) -> Self {
         let issuers = facts.principals.iter().skip(1).map(Some).chain(std::iter::repeat(None));
         let of_tokens = facts.layers.iter().zip(issuers);
-        let mut ids: Vec<_> =
-            of_tokens.flat_map(|(layer, issuer)| [layer.id, *issuer.unwrap_or(&layer.id)]).collect();
+        let mut ids: Vec<_> = of_tokens.flat_map(|(layer, issuer)| [layer.id, *issuer.unwrap_or(&layer.id)]).collect();
         ids.extend(facts.principals.first());
         Self { facts, ids }
     }
@@ -291,8 +273,7 @@ impl Unrevoked {
         self,
         answer: Result<Result<Option<usize>, KernelError>, Lapse>,
     ) -> Result<VerifiedAuthority, Denial> {
-        let down =
-            |reason: String| Denial::StoreUnavailable { store: "revocation", step: Step::Authority, reason };
+        let down = |reason: String| Denial::StoreUnavailable { store: "revocation", step: Step::Authority, reason };
         match answer {
             Ok(Ok(None)) => Ok(VerifiedAuthority { facts: self.facts }),
             // Two ids a token, its own and its issuer's; the leaf's subject stands at the end.
@@ -306,7 +287,8 @@ impl Unrevoked {
     }
 }
 
-/// Verified chains by the digest of their text, least recently used dropped first, bounded by the bytes of the texts.
+/// Verified chains by the digest of their text, least recently used dropped first, bounded by an estimate of their
+/// memory: sixteen times their text, which is what a list of short numbers comes to.
 /// Only what a trusted root signed gets in. It holds no right: windows, revocation and standing are checked each time.
 struct Cache {
     entries: LruCache<Digest, (usize, Arc<Facts>), std::hash::RandomState>,
@@ -324,7 +306,8 @@ impl Cache {
         self.entries.get(key).map(|(_, facts)| Arc::clone(facts))
     }
 
-    fn put(&mut self, key: Digest, bytes: usize, facts: Arc<Facts>) {
+    fn put(&mut self, key: Digest, text_bytes: usize, facts: Arc<Facts>) {
+        let bytes = text_bytes.saturating_mul(16);
         if let Some((replaced, _)) = self.entries.put(key, (bytes, facts)) {
             self.bytes = self.bytes.saturating_sub(replaced);
         }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chio_core::crypto::SigningBackend;
+use chio_core::crypto::{PublicKey, SigningBackend};
 use chio_core::error::excerpt;
 
 use crate::authority::Authorities;
@@ -19,8 +20,8 @@ use crate::kernel::Kernel;
 use crate::proof::{Forgetful, Prover};
 use crate::receipts::{Ledger, Unproven};
 use crate::store::{
-    DpopNonceStore, MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage, NonceStore,
-    ReceiptStore, RevocationStore, StandingStore, UsageStore,
+    DpopNonceStore, MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage, NonceStore, ReceiptStore,
+    RevocationStore, StandingStore, UsageStore,
 };
 use crate::tool_server::ToolServer;
 
@@ -63,12 +64,17 @@ impl Parts {
         let tool_server = excerpt(call.tool_server());
         match self.servers.get(call.tool_server()) {
             None => Err(Denial::UnknownToolServer { tool_server }),
-            Some(Server::Here(server)) if !server.has_tool(call.tool_name()) => {
+            Some(Server::Here(server)) if !has_tool(&**server, call.tool_name()) => {
                 Err(Denial::UnknownTool { tool_server, tool_name: excerpt(call.tool_name()) })
             }
             Some(_) => Ok(()),
         }
     }
+}
+
+/// A tool server that panics at the question has no tool.
+fn has_tool(server: &dyn ToolServer, tool_name: &str) -> bool {
+    catch_unwind(AssertUnwindSafe(|| server.has_tool(tool_name))).unwrap_or(false)
 }
 
 /// Why a kernel cannot be built.
@@ -81,6 +87,8 @@ pub enum BuildError {
     NoKey,
     /// A name is given to two tool servers.
     TwoServers(String),
+    /// A key is a trust root twice, perhaps with two ceilings.
+    TwoRoots(PublicKey),
 }
 
 impl fmt::Display for BuildError {
@@ -88,6 +96,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::Clock => f.write_str("the clock cannot be read"),
             Self::NoKey => f.write_str("no key to sign receipts with: set one with `signing_key`"),
+            Self::TwoRoots(key) => write!(f, "{key} is a trust root twice"),
             Self::TwoServers(name) => write!(f, "two tool servers have the name `{}`", excerpt(name)),
         }
     }
@@ -169,6 +178,11 @@ impl KernelBuilder {
                 return Err(BuildError::TwoServers(name));
             }
         }
+        for (index, root) in self.roots.iter().enumerate() {
+            if self.roots.iter().skip(index.saturating_add(1)).any(|other| other.key == root.key) {
+                return Err(BuildError::TwoRoots(root.key.clone()));
+            }
+        }
         for (name, mode) in self.server_modes.iter().chain(&self.subject_modes) {
             if *mode != Mode::Enforce {
                 tracing::warn!(name = excerpt(name), mode = mode.name(), "denials are not enforced");
@@ -180,6 +194,11 @@ impl KernelBuilder {
             let life = Duration::from_secs(dpop.proof_ttl_secs.saturating_add(dpop.max_clock_skew_secs));
             Arc::new(DpopNonceStore::new(dpop.nonce_store_capacity, life))
         });
+        if !nonces.survives_restart() {
+            tracing::warn!(
+                "what this kernel remembers in memory is gone when it stops: nonces, and all else kept there"
+            );
+        }
         let forgetful = (!nonces.survives_restart()).then(|| Forgetful {
             accepted_after: started_at.saturating_add(dpop.max_clock_skew_secs),
             epoch: new_epoch(),
@@ -198,7 +217,14 @@ impl KernelBuilder {
             prover: Prover { config: dpop, nonces, timer: store_timer(), patience: store, forgetful },
             budget: Budget { usage: stores.usage, timer: store_timer(), patience: store },
             guards: self.guards,
-            ledger: Ledger { store: stores.receipts, key, timer: store_timer(), patience: store, unproven },
+            ledger: Ledger {
+                store: stores.receipts,
+                key,
+                timer: store_timer(),
+                patience: store,
+                unproven,
+                confirmed: Arc::default(),
+            },
             servers,
             server_modes: self.server_modes,
             subject_modes: self.subject_modes,

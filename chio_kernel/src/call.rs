@@ -43,7 +43,7 @@ impl SignedCall {
         let mut part = |member: &str| object.take(member).map(|json| json.to_canonical_bytes());
         let arguments = part("arguments").ok_or_else(|| malformed("`arguments` is missing"))?;
         let capability = part("capability").ok_or_else(|| malformed("`capability` is missing"))?;
-        let proof = part("proof");
+        let proof = part("proof").filter(|proof| proof != b"null");
         match object.iter().next() {
             None => Ok(Self { tool_server, tool_name, arguments, capability, proof }),
             Some((name, _)) => Err(malformed(&format!("a call has no member `{}`", excerpt(name)))),
@@ -68,20 +68,13 @@ pub struct ToolCall {
 impl ToolCall {
     /// Reads what is called.
     /// Fails with `call_too_large` or `malformed_call`.
-    pub fn parse(
-        tool_server: &str,
-        tool_name: &str,
-        arguments: &[u8],
-        limits: Limits,
-    ) -> Result<Self, Denial> {
+    pub fn parse(tool_server: &str, tool_name: &str, arguments: &[u8], limits: Limits) -> Result<Self, Denial> {
         for name in [tool_server, tool_name] {
             if name.len() > MAX_NAME_BYTES {
                 return Err(Denial::CallTooLarge { limit: MAX_NAME_BYTES });
             }
             if name.is_empty() || name.chars().any(char::is_control) {
-                return Err(Denial::MalformedCall {
-                    reason: "a name is empty or has control characters".into(),
-                });
+                return Err(Denial::MalformedCall { reason: "a name is empty or has control characters".into() });
             }
         }
         let arguments = Arguments::parse(arguments, limits).map_err(|error| json_denial(&error))?;
@@ -106,9 +99,7 @@ impl ToolCall {
 
 fn json_denial(error: &JsonError) -> Denial {
     match error.kind {
-        JsonErrorKind::TooLarge { limit } | JsonErrorKind::TooDeep { limit } => {
-            Denial::CallTooLarge { limit }
-        }
+        JsonErrorKind::TooLarge { limit } | JsonErrorKind::TooDeep { limit } => Denial::CallTooLarge { limit },
         _ => Denial::MalformedCall { reason: error.to_string() },
     }
 }

@@ -20,7 +20,7 @@ pub struct Settings {
     pub threat: ThreatResponse,
     /// How many denials of unproven callers get a receipt of their own each second: 100. The rest is summed up.
     pub unproven_receipts_per_second: u64,
-    /// How many bytes of chain texts the cache of verified chains may stand for: 16 MiB, some twenty thousand chains.
+    /// How much memory the cache of verified chains may take, by estimate: 64 MiB, some five thousand usual chains.
     pub chain_cache_bytes: usize,
 }
 
@@ -32,7 +32,7 @@ impl Default for Settings {
             patience: Patience::default(),
             threat: ThreatResponse::default(),
             unproven_receipts_per_second: 100,
-            chain_cache_bytes: 16 << 20,
+            chain_cache_bytes: 64 << 20,
         }
     }
 }

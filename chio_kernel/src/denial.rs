@@ -21,9 +21,9 @@ pub enum Step {
     ProofBinding,
     /// Step 4 of 6.
     ProofFreshness,
-    /// Step 5 of 6. Up to here a denial proves nothing about anyone: whoever can send bytes can cause it.
+    /// Step 5 of 6.
     ProofSignature,
-    /// Step 6 of 6.
+    /// Step 6 of 6. Up to here a denial proves nothing about anyone: a captured call comes as far without its key.
     ProofNonce,
     /// Whether every token of the chain grants the call.
     Grants,
@@ -237,9 +237,9 @@ impl fmt::Display for Ceiling {
 }
 
 impl Denial {
-    /// Whether the caller had proven who it is. Before that, whoever can send bytes can cause a denial.
-    pub fn is_of_proven_caller(&self) -> bool {
-        self.step() > Step::ProofSignature
+    /// Whether anybody can cause it who can send bytes, or has captured a call and sends it again.
+    pub fn is_before_proof(&self) -> bool {
+        self.step() <= Step::ProofNonce
     }
 
     fn store_step(&self) -> Step {

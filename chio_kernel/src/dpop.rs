@@ -87,12 +87,7 @@ pub(crate) fn claim(
         return Err(Denial::NonceMalformed { bytes: nonce.len() });
     }
     let life = config.max_clock_skew_secs.saturating_add(config.proof_ttl_secs);
-    Ok(NonceClaim {
-        key: crate::store::nonce_key(scope, nonce),
-        account,
-        now,
-        until: now.saturating_add(life),
-    })
+    Ok(NonceClaim { key: crate::store::nonce_key(scope, nonce), account, now, until: now.saturating_add(life) })
 }
 
 /// Step 6: what the answer of the store means.

@@ -6,8 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::clock::Timer;
-use crate::store::BoxFuture;
+use crate::clock::{BoxFuture, Timer};
 
 /// Foreign code gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,8 +21,6 @@
 //! A link that stays inside may be read through: what a `path_containment` grants is a place in the tree of
 //! names, so whoever can make links in the directory decides what else of that directory is seen there.
 
-mod blocking;
-
 mod tree;
 
 mod search;
@@ -44,25 +42,20 @@ use chio_core::digest::Arguments;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::blocking::{Promise, Threads};
 use self::tree::Tree;
 use crate::store::BoxFuture;
 use crate::tool_server::{ToolFailure, ToolRequest, ToolServer};
 
 /// The tools `list_files`, `read_file` and `search` of one directory: see [the module](self).
 ///
-/// A call runs on a thread of its own, at most 16 at once; one more is answered with
-/// [`ToolFailure::NotReached`].
+/// A call runs on a thread for what blocks, so that a slow disk holds no executor up.
 pub struct FileServer {
     tree: Arc<Tree>,
-    threads: Threads,
 }
 
 impl FileServer {
     /// Serves a directory under its own name: absolute, and with every link on the way to it resolved.
-    ///
-    /// # Errors
-    /// Where it is not a directory that can be opened, or its name is none that a `path_containment` constraint
+    /// Fails where it is not a directory that can be opened, or its name is none that a `path_containment` constraint
     /// can hold (not UTF-8, a backslash): [`Self::mounted`] takes another.
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
         let root = root.as_ref();
@@ -74,22 +67,20 @@ impl FileServer {
 
     /// Serves a directory under another absolute name: its `a.md` is `/docs/a.md` where it is mounted at
     /// `/docs`.
-    ///
-    /// # Errors
-    /// Where it is not a directory that can be opened, or `mount` is not absolute or has an empty, `.` or `..`
+    /// Fails where it is not a directory that can be opened, or `mount` is not absolute or has an empty, `.` or `..`
     /// segment, a NUL or a backslash.
     pub fn mounted(root: impl AsRef<Path>, mount: &str) -> io::Result<Self> {
         let root = root.as_ref();
         let dir = Dir::open_ambient_dir(root, ambient_authority());
         let tree = dir.and_then(|dir| Tree::new(dir, mount)).map_err(|error| cannot_serve(root, &error))?;
-        Ok(Self { tree: Arc::new(tree), threads: Threads::default() })
+        Ok(Self { tree: Arc::new(tree) })
     }
 
     fn run<A, R>(
         &self,
         arguments: &Arguments,
-        tool: fn(&Tree, &A, &Promise) -> Result<R, ToolFailure>,
-    ) -> BoxFuture<'_, Result<Json, ToolFailure>>
+        tool: fn(&Tree, &A) -> Result<R, ToolFailure>,
+    ) -> BoxFuture<'static, Result<Json, ToolFailure>>
     where
         A: DeserializeOwned + Send + 'static,
         R: Serialize + 'static,
@@ -99,8 +90,8 @@ impl FileServer {
             Err(error) => return Box::pin(ready(Err(ToolFailure::Tool(error.to_string())))),
         };
         let tree = Arc::clone(&self.tree);
-        Box::pin(self.threads.run(move |promise| {
-            canonical::to_json(&tool(&tree, &arguments, promise)?)
+        Box::pin(blocking::unblock(move || {
+            canonical::to_json(&tool(&tree, &arguments)?)
                 .map_err(|error| ToolFailure::Failed(format!("its result is not strict JSON: {error}")))
         }))
     }
@@ -113,8 +104,8 @@ impl ToolServer for FileServer {
 
     fn call<'a>(&'a self, request: ToolRequest<'a>) -> BoxFuture<'a, Result<Json, ToolFailure>> {
         match request.tool_name {
-            "list_files" => self.run(request.arguments, |tree, arguments, _| tree.list(arguments)),
-            "read_file" => self.run(request.arguments, |tree, arguments, _| tree.read(arguments)),
+            "list_files" => self.run(request.arguments, Tree::list),
+            "read_file" => self.run(request.arguments, Tree::read),
             "search" => self.run(request.arguments, search::search),
             _ => Box::pin(ready(Err(ToolFailure::NotReached("there is no such tool".into())))),
         }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use chio_core::canonical::Json;
-use chio_core::capability::{Grant, GrantMismatch};
+use chio_core::capability::{Effort, Grant, GrantMismatch};
 use chio_core::digest::Digest;
 
 use crate::call::ToolCall;
@@ -26,7 +26,7 @@ pub(crate) struct Place {
 impl CoveredCall {
     pub(crate) fn new(proven: ProvenCall) -> Result<Self, Denial> {
         let authority = proven.authority();
-        let action = Action { call: proven.call(), arguments: OnceCell::new() };
+        let action = Action { call: proven.call(), arguments: OnceCell::new(), effort: Effort::default() };
         if let Some(ceiling) = authority.ceiling() {
             let granted = ceiling.iter().any(|grant| action.answer(grant) == Some(Ok(())));
             if !granted {
@@ -44,7 +44,7 @@ impl CoveredCall {
                 grant: Digest::of_parts(&[layer.id.as_bytes(), index.to_string().as_bytes()]),
                 account: authority.account(),
                 limit: grant.max_invocations.unwrap_or_default(),
-                until: authority.expires_at(),
+                until: layer.window.expires_at,
             };
             places.push(Place { token, alternatives: covering.into_iter().map(allowance).collect() });
         }
@@ -56,6 +56,8 @@ impl CoveredCall {
 struct Action<'a> {
     call: &'a ToolCall,
     arguments: OnceCell<Json>,
+    /// What all grants of all tokens together may cost: a holder writes the grants that it derives.
+    effort: Effort,
 }
 
 impl Action<'_> {
@@ -67,7 +69,8 @@ impl Action<'_> {
         if grant.arguments.is_none() {
             return Some(Ok(()));
         }
-        Some(grant.covers(self.arguments.get_or_init(|| self.call.arguments().to_json())))
+        let arguments = self.arguments.get_or_init(|| self.call.arguments().to_json());
+        Some(grant.covers(arguments, &self.effort))
     }
 
     /// The grants of a token that cover the call, with their places. Where none does, what is wrong with the first

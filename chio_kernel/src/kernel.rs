@@ -9,6 +9,7 @@ use chio_core::crypto::PublicKey;
 use chio_core::digest::Digest;
 use chio_core::error::excerpt;
 use chio_core::receipt::{Decision, Event, Outcome, OutcomeStatus, Receipt, Verdict};
+use chio_core::time::Window;
 use tracing::Instrument as _;
 
 use crate::authority::VerifiedAuthority;
@@ -88,7 +89,7 @@ impl Kernel {
                 let verify = || scheme.verify(credential, &call, now);
                 let verified = fenced(&*self.parts.timer, Some(self.parts.patience.guard), verify).await;
                 let lapsed = |lapse| Err(Denial::ProofMalformed { reason: format!("its scheme {lapse}") });
-                verified.unwrap_or_else(lapsed)
+                verified.unwrap_or_else(lapsed).and_then(|claims| claims.named_by(scheme.name()))
             }
             (Err(denial), _) => Err(denial),
             (_, Err(_)) => Err(Denial::ClockUnavailable),
@@ -148,21 +149,26 @@ impl Kernel {
             };
             found.decision.action_hash = Some(call.arguments().digest());
             let server_mode = self.parts.mode_of_server(tool_server);
-            server_mode.name().clone_into(&mut found.decision.mode);
-            if server_mode == Mode::Off {
-                return self.allow(call, Vec::new(), None, found, now).await;
-            }
-            match self.pipeline(Arc::clone(&call), presented, now, &mut found).await {
-                Ok(spent) => self.allow(call, spent, None, found, now).await,
-                Err(denial) => {
+            let decided = match server_mode {
+                Mode::Off => Ok(Vec::new()),
+                _ => self.pipeline(Arc::clone(&call), presented, now, &mut found).await,
+            };
+            // A subject's mode counts for a proven caller alone: a name that anyone can claim switches nothing off.
+            let mode = found.subject_mode.unwrap_or(server_mode);
+            mode.name().clone_into(&mut found.decision.mode);
+            // Even where nothing is enforced, there has to be somewhere to dispatch to.
+            let exists = self.parts.check_exists(&call);
+            match (decided, exists) {
+                (Ok(spent), _) if mode == Mode::Enforce => self.allow(call, spent, None, found, now).await,
+                (Ok(spent), Ok(())) => self.allow(call, spent, None, found, now).await,
+                (Err(denial), Ok(())) if mode != Mode::Enforce => {
                     self.respond(&denial, &found, now).await;
-                    match found.mode(server_mode) {
-                        // What was spent has been given back, or was never spent.
-                        Mode::Report | Mode::Off => {
-                            self.allow(call, Vec::new(), Some(denial), found, now).await
-                        }
-                        Mode::Enforce => Err(self.deny(denial, found, now).await),
-                    }
+                    // What was spent has been given back, or was never spent.
+                    self.allow(call, Vec::new(), Some(denial), found, now).await
+                }
+                (Err(denial), _) | (Ok(_), Err(denial)) => {
+                    self.respond(&denial, &found, now).await;
+                    Err(self.deny(denial, found, now).await)
                 }
             }
         }
@@ -174,7 +180,14 @@ impl Kernel {
             span.record("code", denial.code()).record("step", denial.step().name());
         }
         span.record("micros", u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
-        span.in_scope(|| denial.map(|denial| tracing::info!(code = denial.code(), "denied: {denial}")));
+        span.in_scope(|| match denial {
+            // Whoever can send bytes can cause these: a log at its usual level is not filled with them.
+            Some(denial) if denial.is_before_proof() => {
+                tracing::debug!(code = denial.code(), "denied: {denial}");
+            }
+            Some(denial) => tracing::info!(code = denial.code(), "denied: {denial}"),
+            None => {}
+        });
         decided
     }
 
@@ -224,12 +237,12 @@ impl Kernel {
                 (parts.authorities.verify(capability, now)?, Evidence::Proof(proof))
             }
             Presented::Claims(claims) => {
-                let Claims { principal, credential, grants, expires_at, nonce, issued_at, proof_hash } =
-                    claims?;
+                let Claims { principal, credential, grants, expires_at, nonce, issued_at, proof_hash } = claims?;
                 if now >= expires_at {
                     return Err(Denial::CapabilityExpired { token: 0, expires_at, now });
                 }
-                let unrevoked = VerifiedAuthority::of_scheme(principal, credential, grants, expires_at);
+                let window = Window { issued_at: 0, expires_at };
+                let unrevoked = VerifiedAuthority::of_scheme(principal, credential, grants, window);
                 (unrevoked, Evidence::Scheme(SchemeProof { nonce, issued_at, proof_hash }))
             }
         };
@@ -256,16 +269,10 @@ impl Kernel {
         now: u64,
     ) -> Result<AuthorizedCall, Denied> {
         let parts = &*self.parts;
-        // Even where nothing is enforced, there has to be somewhere to dispatch to.
-        if let Err(denial) = parts.check_exists(&call) {
-            return Err(self.deny(denial, found, now).await);
-        }
-        if let Some(mode) = found.subject_mode {
-            mode.name().clone_into(&mut found.decision.mode);
-        }
         found.decision.code = unenforced.as_ref().map(|denial| denial.code().to_owned());
         found.decision.step = unenforced.as_ref().map(|denial| denial.step().name().to_owned());
-        let principal = found.decision.subject.clone().unwrap_or_default();
+        // A name that was not proven is none that a tool server should hear.
+        let principal = found.decision.subject.clone().filter(|_| found.is_proven).unwrap_or_default();
         found.decision.verdict = Verdict::Allow;
         match parts.ledger.record(Event::Decision(found.decision), now).await {
             Ok(receipt) => {
@@ -286,7 +293,7 @@ impl Kernel {
         found.decision.code = Some(denial.code().to_owned());
         found.decision.step = Some(denial.step().name().to_owned());
         let event = Event::Decision(found.decision);
-        let written = if denial.is_of_proven_caller() && found.is_proven {
+        let written = if found.is_proven {
             ledger.record(event, now).await.map(Some)
         } else {
             ledger.record_unproven(event, now).await
@@ -294,7 +301,7 @@ impl Kernel {
         if let Err(error) = &written {
             tracing::error!(store = "receipt", "the receipt of a denial could not be written: {error}");
         }
-        Denied { denial, receipt: written.ok().flatten() }
+        Denied { denial, receipt: written.ok().flatten().map(Box::new) }
     }
 }
 
@@ -347,11 +354,6 @@ impl Found {
         self.decision.proof_hash = proven.proof_hash();
         self.is_proven = true;
         self.subject_mode = subject_mode;
-    }
-
-    /// A subject's mode counts for a proven caller alone: a name that anyone can claim must not switch anything off.
-    fn mode(&self, server_mode: Mode) -> Mode {
-        self.subject_mode.unwrap_or(server_mode)
     }
 }
 
@@ -424,9 +426,7 @@ impl AuthorizedCall {
                     Err(Lapse::Panicked) => Err(ToolFailure::Failed("it panicked".into())),
                 }
             }
-            Some(Server::Elsewhere) | None => {
-                Err(ToolFailure::NotReached("its caller dispatches to it".into()))
-            }
+            Some(Server::Elsewhere) | None => Err(ToolFailure::NotReached("its caller dispatches to it".into())),
         };
         let status = match &result {
             Ok(_) => OutcomeStatus::Ok,
@@ -442,11 +442,7 @@ impl AuthorizedCall {
 
     /// Writes the receipt of the outcome of a call that was dispatched by other means.
     /// Fails where the receipt cannot be written. The call has had its effect all the same.
-    pub async fn finish(
-        self,
-        status: OutcomeStatus,
-        result_hash: Option<Digest>,
-    ) -> Result<Receipt, KernelError> {
+    pub async fn finish(self, status: OutcomeStatus, result_hash: Option<Digest>) -> Result<Receipt, KernelError> {
         self.finish_after(status, result_hash, Instant::now()).await
     }
 
@@ -464,14 +460,25 @@ impl AuthorizedCall {
         let of = self.receipt.body.sequence;
         // A clock that fails now does not undo what happened: the time of the decision stands in.
         let now = parts.clock.now().unwrap_or(self.now);
-        let receipt =
-            parts.ledger.record(Event::Outcome(Outcome { of, status, result_hash, duration_ms }), now).await;
+        let receipt = parts.ledger.record(Event::Outcome(Outcome { of, status, result_hash, duration_ms }), now).await;
         if let Err(error) = &receipt {
             tracing::error!(store = "receipt", "the receipt of an outcome could not be written: {error}");
         }
         receipt
     }
 }
+
+macro_rules! debug_by_name {
+    ($($name:ident)*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+
+debug_by_name!(Kernel AuthorizedCall);
 
 /// A call that was dispatched.
 #[derive(Debug)]
@@ -489,7 +496,7 @@ pub struct Denied {
     /// Why.
     pub denial: Denial,
     /// The receipt; none where such denials are only counted in this second, or it could not be written.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<Box<Receipt>>,
 }
 
 impl fmt::Display for Denied {

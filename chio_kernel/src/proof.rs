@@ -105,8 +105,7 @@ impl Prover {
             tool_name: call.tool_name(),
             action_hash: &call.arguments().digest().to_string(),
         };
-        let signed =
-            dpop::check(&proof, seen, now, &self.config, |body| self.remembers(&body.nonce, body.issued_at))?;
+        let signed = dpop::check(&proof, seen, now, &self.config, |body| self.remembers(&body.nonce, body.issued_at))?;
         self.spend(authority.capability_id(), &proof.body.nonce, authority.account(), now).await?;
         Ok(ProvenCall { authority, call, proof_hash: Some(Digest::of(&signed)) })
     }

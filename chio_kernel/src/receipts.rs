@@ -1,10 +1,13 @@
 //! Writing receipts: one for every decision about a proven caller, a bounded number for everything else.
+//!
+//! A replay counts as everything else: whoever has captured a call can send it again without the key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chio_core::crypto::SigningBackend;
-use chio_core::receipt::{Event, Receipt, Summary};
+use chio_core::error::SignError;
+use chio_core::receipt::{ChainHead, Event, Receipt, Summary};
 
 use crate::clock::Timer;
 use crate::fence::fenced;
@@ -17,6 +20,8 @@ pub(crate) struct Ledger {
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) patience: Duration,
     pub(crate) unproven: Mutex<Unproven>,
+    /// The furthest end of the chain that the store has confirmed. One that it gives later must not lie before it.
+    pub(crate) confirmed: Arc<Mutex<Option<ChainHead>>>,
 }
 
 /// Denials of callers that have proven nothing: whoever can send bytes can cause them, so they buy only so many
@@ -35,7 +40,7 @@ impl Unproven {
 
     /// Whether one more may be written; it is counted either way.
     fn admit(&mut self, now: u64) -> bool {
-        if now != self.second {
+        if now > self.second {
             (self.second, self.written) = (now, 0);
         }
         let admitted = self.written < self.per_second;
@@ -46,7 +51,7 @@ impl Unproven {
 
     /// What is to be summed up now, once a second.
     fn take_suppressed(&mut self, now: u64) -> u64 {
-        if now == self.second { 0 } else { std::mem::take(&mut self.suppressed) }
+        if now > self.second { std::mem::take(&mut self.suppressed) } else { 0 }
     }
 }
 
@@ -58,11 +63,7 @@ impl Ledger {
     }
 
     /// Writes the receipt of a denial that proves nothing about anyone, if there is room for one in this second.
-    pub(crate) async fn record_unproven(
-        &self,
-        event: Event,
-        now: u64,
-    ) -> Result<Option<Receipt>, KernelError> {
+    pub(crate) async fn record_unproven(&self, event: Event, now: u64) -> Result<Option<Receipt>, KernelError> {
         self.sum_up(now).await?;
         if !self.unproven().admit(now) {
             return Ok(None);
@@ -95,12 +96,29 @@ impl Ledger {
     }
 
     async fn append(&self, event: Event, now: u64) -> Result<Receipt, KernelError> {
-        let key = Arc::clone(&self.key);
-        let seal = Box::new(move |head| Receipt::append(head, now, event, &*key));
-        match fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await {
-            Ok(written) => written,
-            Err(lapse) => Err(KernelError::new(lapse.to_string())),
+        let (key, confirmed) = (Arc::clone(&self.key), Arc::clone(&self.confirmed));
+        let seal = Box::new(move |head: Option<ChainHead>| {
+            let confirmed = *confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+            let cut = |confirmed: ChainHead| {
+                head.is_none_or(|head| head.sequence < confirmed.sequence)
+                    || head.is_some_and(|head| head.sequence == confirmed.sequence && head != confirmed)
+            };
+            if confirmed.is_some_and(cut) {
+                return Err(SignError::Backend("the chain of receipts was cut or changed in its store".into()));
+            }
+            Receipt::append(head, now, event, &*key)
+        });
+        let written = match fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await {
+            Ok(written) => written?,
+            Err(lapse) => return Err(KernelError::new(lapse.to_string())),
+        };
+        let digest = written.body.digest().map_err(|error| KernelError::new(error.to_string()))?;
+        let head = ChainHead { sequence: written.body.sequence, digest };
+        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        if confirmed.is_none_or(|confirmed| confirmed.sequence < head.sequence) {
+            *confirmed = Some(head);
         }
+        Ok(written)
     }
 
     fn unproven(&self) -> std::sync::MutexGuard<'_, Unproven> {

@@ -4,7 +4,7 @@
 //! the rest, once, for all schemes: standing, replay, grants, budget, guards, receipt. A scheme answers with plain
 //! values; it cannot make a witness.
 
-use chio_core::capability::Grant;
+use chio_core::capability::{Grant, MAX_NAME_BYTES};
 use chio_core::digest::Digest;
 
 use crate::call::ToolCall;
@@ -14,10 +14,11 @@ use crate::store::BoxFuture;
 /// What a scheme found a credential to say.
 #[derive(Clone, Debug)]
 pub struct Claims {
-    /// Who calls, in the scheme's own text: a key, a thumbprint, a device.
+    /// Who calls, in the scheme's own text: a key, a thumbprint, a device. At most 256 bytes. The kernel puts the name
+    /// of the scheme before it, and remembers its nonces and counts on its account.
     pub principal: String,
-    /// The digest that names the credential; it can be revoked, and its nonces and counts are remembered under it. It
-    /// must be of something the holder cannot vary, never of a signature.
+    /// The digest that names the credential, by which it can be revoked. It must be of something that the holder cannot
+    /// vary, never of a signature.
     pub credential: Digest,
     /// What the credential allows.
     pub grants: Vec<Grant>,
@@ -31,8 +32,22 @@ pub struct Claims {
     pub proof_hash: Option<Digest>,
 }
 
+impl Claims {
+    /// No scheme can speak of another's principals, or of the keys of this protocol.
+    pub(crate) fn named_by(mut self, scheme: &str) -> Result<Self, Denial> {
+        if self.principal.len() > MAX_NAME_BYTES {
+            return Err(Denial::ProofMalformed { reason: "its principal is too long".into() });
+        }
+        self.principal = format!("{scheme}:{}", self.principal);
+        Ok(self)
+    }
+}
+
 /// A proof of possession of another protocol.
 pub trait ProofScheme: Send + Sync {
+    /// Its name, such as `rfc9449`: the principals of a scheme are its own.
+    fn name(&self) -> &'static str;
+
     /// What is presented.
     type Credential: Send + Sync;
 

@@ -54,7 +54,7 @@ pub(crate) async fn respond(
         Response::Suspend { seconds } => Standing::Suspended { until: now.saturating_add(seconds) },
         Response::Ban => Standing::Banned,
     };
-    let set = fenced(timer, Some(patience), || store.set(subject, standing)).await;
+    let set = fenced(timer, Some(patience), || store.worsen(subject, standing, now)).await;
     if !matches!(set, Ok(Ok(()))) {
         tracing::error!(store = "standing", "the response to an attack could not be stored");
     }

@@ -100,11 +100,7 @@ impl Tools {
 
     /// Adds a tool that takes its time.
     #[must_use]
-    pub fn async_tool<A, R, F>(
-        mut self,
-        name: impl Into<String>,
-        tool: impl Fn(A) -> F + Send + Sync + 'static,
-    ) -> Self
+    pub fn async_tool<A, R, F>(mut self, name: impl Into<String>, tool: impl Fn(A) -> F + Send + Sync + 'static) -> Self
     where
         A: DeserializeOwned + 'static,
         R: Serialize + Send + 'static,
@@ -116,9 +112,8 @@ impl Tools {
                     let answer = tool(arguments);
                     Box::pin(async move {
                         let result = answer.await.map_err(ToolFailure::Tool)?;
-                        canonical::to_json(&result).map_err(|error| {
-                            ToolFailure::Failed(format!("its result is not strict JSON: {error}"))
-                        })
+                        canonical::to_json(&result)
+                            .map_err(|error| ToolFailure::Failed(format!("its result is not strict JSON: {error}")))
                     })
                 }
                 Err(error) => Box::pin(ready(Err(ToolFailure::Tool(error.to_string())))),

@@ -17,8 +17,8 @@ use chio_kernel::clock::{ManualClock, NoPatience};
 use chio_kernel::config::{CallLimits, TrustRoot};
 use chio_kernel::guard::{Guard, GuardAnswer, GuardView};
 use chio_kernel::store::{
-    BoxFuture, DpopNonceStore, KernelError, MemoryRevocations, MemoryStandings, NonceAnswer, NonceClaim,
-    NonceStore, RevocationStore, Standing, StandingStore, key_id,
+    BoxFuture, DpopNonceStore, KernelError, MemoryRevocations, MemoryStandings, NonceAnswer, NonceClaim, NonceStore,
+    RevocationStore, Standing, StandingStore, key_id,
 };
 use chio_kernel::tool_server::Tools;
 use chio_kernel::{Kernel, Settings, SignedCall, Stores};
@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::world::{
-    ARGUMENTS, NOW, SERVER, TOOL, agent, body, call, call_with, capability, chain_bytes, delegated,
-    docs_grant, helper, honest, issue, issuer, kernel_key, serial, terms, thief,
+    ARGUMENTS, NOW, SERVER, TOOL, agent, body, call, call_with, capability, chain_bytes, delegated, docs_grant, helper,
+    honest, issue, issuer, kernel_key, serial, terms, thief,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,8 +156,7 @@ impl KernelSetup {
     fn build(&self) -> (Kernel, ManualClock) {
         let clock = ManualClock::at(self.started_at);
         let key = |text: &String| text.parse::<PublicKey>().unwrap();
-        let memory =
-            DpopNonceStore::with_quota(self.nonce_capacity, self.nonce_quota, Duration::from_secs(330));
+        let memory = DpopNonceStore::with_quota(self.nonce_capacity, self.nonce_quota, Duration::from_secs(330));
         let nonces = Arc::new(Nonces { memory, durable: self.durable, inject: self.inject.clone() });
         let (revocations, standings) = (MemoryRevocations::default(), MemoryStandings::default());
         for id in &self.revoked {
@@ -174,10 +173,7 @@ impl KernelSetup {
             .timer(NoPatience)
             .signing_key(kernel_key())
             .settings(Settings {
-                limits: CallLimits {
-                    arguments: Limits::bytes(self.max_argument_bytes),
-                    ..CallLimits::default()
-                },
+                limits: CallLimits { arguments: Limits::bytes(self.max_argument_bytes), ..CallLimits::default() },
                 ..Settings::default()
             })
             .stores(Stores {
@@ -299,10 +295,7 @@ pub fn all() -> Vec<(String, Vector)> {
         let name = if code.is_empty() { "allow" } else { code }.to_owned();
         let expected = expected(code, step);
         let description = description.to_owned();
-        all.push((
-            name,
-            Vector { description, kernel, before: Vec::new(), now: NOW, call: call.into(), expected },
-        ));
+        all.push((name, Vector { description, kernel, before: Vec::new(), now: NOW, call: call.into(), expected }));
     };
     let usual = || honest("nonce-1");
     let inject = |what: &str| KernelSetup { inject: Some(what.to_owned()), ..setup() };
@@ -394,11 +387,7 @@ pub fn all() -> Vec<(String, Vector)> {
         "capability_audience_mismatch",
         "authority",
         "the capability is for another kernel",
-        call(
-            &issue(Terms { audience: Some("kernel-b".into()), ..terms(vec![docs_grant()]) }),
-            ARGUMENTS,
-            "nonce-1",
-        ),
+        call(&issue(Terms { audience: Some("kernel-b".into()), ..terms(vec![docs_grant()]) }), ARGUMENTS, "nonce-1"),
         setup(),
     );
     let chain = delegated(vec![docs_grant()]);
@@ -407,11 +396,8 @@ pub fn all() -> Vec<(String, Vector)> {
         SignedCall { capability: capability.as_bytes().to_vec(), ..call }
     };
     let tokens: Vec<Value> = serde_json::from_slice(&chain_bytes(&chain)).unwrap();
-    let other_root: Vec<Value> = serde_json::from_slice(&chain_bytes(&issue(Terms {
-        serial: serial(9),
-        ..terms(vec![docs_grant()])
-    })))
-    .unwrap();
+    let other_root: Vec<Value> =
+        serde_json::from_slice(&chain_bytes(&issue(Terms { serial: serial(9), ..terms(vec![docs_grant()]) }))).unwrap();
     add(
         "delegation_broken",
         "authority",
@@ -452,10 +438,7 @@ pub fn all() -> Vec<(String, Vector)> {
         "standing",
         "the agent is suspended for one more second",
         usual(),
-        KernelSetup {
-            suspended: vec![Suspended { key: agent().public_key().to_string(), until: NOW + 1 }],
-            ..setup()
-        },
+        KernelSetup { suspended: vec![Suspended { key: agent().public_key().to_string(), until: NOW + 1 }], ..setup() },
     );
     add(
         "subject_banned",
@@ -486,8 +469,7 @@ pub fn all() -> Vec<(String, Vector)> {
         "a thief made the proof with its own key",
         {
             let chain = capability();
-            let body =
-                DpopProofBody { agent_key: thief().public_key(), ..body(&chain, ARGUMENTS, "nonce-1") };
+            let body = DpopProofBody { agent_key: thief().public_key(), ..body(&chain, ARGUMENTS, "nonce-1") };
             call_with(&chain, ARGUMENTS, body, &thief())
         },
         setup(),
@@ -557,13 +539,7 @@ pub fn all() -> Vec<(String, Vector)> {
         of(SERVER, TOOL, ARGUMENTS, vec![Grant::new(SERVER, "search")]),
         setup(),
     );
-    add(
-        "argument_missing",
-        "grants",
-        "the path is missing",
-        of(SERVER, TOOL, "{}", vec![docs_grant()]),
-        setup(),
-    );
+    add("argument_missing", "grants", "the path is missing", of(SERVER, TOOL, "{}", vec![docs_grant()]), setup());
     add(
         "argument_not_granted",
         "grants",

@@ -88,7 +88,8 @@ fn a_flood_by_one_holder_makes_room_for_no_replay_and_locks_nobody_out() {
     let mut answers = Vec::new();
     for number in 0..100_u64 {
         // Deriving a new token for every call opens no new account.
-        let terms = Terms { subject: thief().public_key(), max_depth: 0, serial: serial(number), ..terms(vec![docs_grant()]) };
+        let terms =
+            Terms { subject: thief().public_key(), max_depth: 0, serial: serial(number), ..terms(vec![docs_grant()]) };
         let derived = root.attenuate(terms, &thief()).unwrap();
         let proof = body(&derived, ARGUMENTS, &number.to_string());
         answers.push(code(&kernel, call_with(&derived, ARGUMENTS, proof, &thief())));
@@ -203,7 +204,10 @@ fn a_chain_with_a_link_missing_swapped_or_signed_by_another_is_broken() {
     let kernel = World::new().kernel();
     let chain = delegated(vec![docs_grant()]);
     let grandchild = chain
-        .attenuate(Terms { subject: thief().public_key(), max_depth: 0, serial: serial(3), ..terms(vec![docs_grant()]) }, &helper())
+        .attenuate(
+            Terms { subject: thief().public_key(), max_depth: 0, serial: serial(3), ..terms(vec![docs_grant()]) },
+            &helper(),
+        )
         .unwrap();
     let tokens: Vec<Value> = serde_json::from_slice(&world::chain_bytes(&grandchild)).unwrap();
     let answer = |tokens: Value, signer: &Keypair, of: &CapabilityChain, nonce: &str| {
@@ -243,7 +247,8 @@ fn a_chain_with_a_link_missing_swapped_or_signed_by_another_is_broken() {
 fn a_child_that_grants_more_gains_nothing() {
     let kernel = World::new().kernel();
     let wide = delegated(vec![Grant::new(SERVER, TOOL), Grant::new(SERVER, "search")]);
-    let of_helper = |arguments: &str, nonce: &str| call_with(&wide, arguments, body(&wide, arguments, nonce), &helper());
+    let of_helper =
+        |arguments: &str, nonce: &str| call_with(&wide, arguments, body(&wide, arguments, nonce), &helper());
     assert_eq!(code(&kernel, of_helper(ARGUMENTS, "inside")), "");
     assert_eq!(code(&kernel, of_helper(r#"{"path":"/etc/passwd"}"#, "outside")), "argument_constraint_violated");
     let mut search = body(&wide, ARGUMENTS, "search");
@@ -254,7 +259,13 @@ fn a_child_that_grants_more_gains_nothing() {
     let world = World::new();
     let clock = world.clock.clone();
     let kernel = world.kernel();
-    let long = Terms { subject: helper().public_key(), max_depth: 0, expires_at: NOW + 9_999_999, serial: serial(5), ..terms(vec![docs_grant()]) };
+    let long = Terms {
+        subject: helper().public_key(),
+        max_depth: 0,
+        expires_at: NOW + 9_999_999,
+        serial: serial(5),
+        ..terms(vec![docs_grant()])
+    };
     let long = capability().attenuate(long, &agent()).unwrap();
     clock.set(NOW + 3000);
     let late = DpopProofBody { issued_at: NOW + 3000, ..body(&long, ARGUMENTS, "late") };
@@ -278,7 +289,11 @@ fn weak_keys_and_damaged_signatures_are_refused() {
         // The forgery that a key of small order accepts in a lax verifier: R the identity, s = 0.
         let forged = Signature::from_bytes(Algorithm::Ed25519, [vec![1], vec![0; 63]].concat()).unwrap();
         let proof = DpopProof { body: body(&chain, ARGUMENTS, "n"), signature: forged };
-        let call = SignedCall { proof: Some(proof.to_bytes().unwrap()), capability: world::chain_bytes(&chain), ..honest("n") };
+        let call = SignedCall {
+            proof: Some(proof.to_bytes().unwrap()),
+            capability: world::chain_bytes(&chain),
+            ..honest("n")
+        };
         assert_eq!(code(&kernel, call), "capability_malformed", "{weak}");
     }
 
@@ -306,7 +321,11 @@ fn weak_keys_and_damaged_signatures_are_refused() {
         bytes[bit / 8] ^= 1 << (bit % 8);
         let signature = Signature::from_bytes(Algorithm::Ed25519, bytes).unwrap();
         let proof = DpopProof { signature, body: good.body.clone() }.to_bytes().unwrap();
-        assert_eq!(code(&kernel, SignedCall { proof: Some(proof), ..honest("n") }), "proof_signature_invalid", "bit {bit}");
+        assert_eq!(
+            code(&kernel, SignedCall { proof: Some(proof), ..honest("n") }),
+            "proof_signature_invalid",
+            "bit {bit}"
+        );
     }
 }
 
@@ -339,7 +358,11 @@ fn what_two_parsers_could_read_differently_is_refused_in_constant_stack() {
         let kernel = World::new().kernel();
         for (name, arguments, expected) in [
             ("a duplicate", r#"{"path":"/srv/docs/a","path":"/etc/passwd"}"#.to_owned(), "malformed_call"),
-            ("an escaped duplicate", r#"{"path":"/srv/docs/a","p\u0061th":"/etc/passwd"}"#.to_owned(), "malformed_call"),
+            (
+                "an escaped duplicate",
+                r#"{"path":"/srv/docs/a","p\u0061th":"/etc/passwd"}"#.to_owned(),
+                "malformed_call",
+            ),
             ("a batch", r#"[{"path":"/srv/docs/a"},{"path":"/etc/passwd"}]"#.to_owned(), "malformed_call"),
             ("10,000 nested arrays", deep.clone(), "call_too_large"),
             ("10,000 nested arrays, closed", object(&format!("{deep}{}", "]".repeat(10_000))), "call_too_large"),
@@ -387,15 +410,35 @@ fn a_member_of_another_case_is_another_member() {
 fn no_spelling_of_a_path_leads_out() {
     let kernel = World::new().kernel();
     for (number, path) in [
-        "/srv/docs/../../etc", "/srv/docs2", "//etc", "/srv/docs/a\u{0}", "/srv/docs/..", "/srv/docs/./../x", "/srv//docs/a",
-        "srv/docs/a", "", "/", "/srv", "/srv/docs\\..\\..\\etc", "\\srv\\docs", "/srv/docs/a/../../../etc/passwd", " /srv/docs/a",
-        "~/docs", "file:///srv/docs/a", "/SRV/docs/a", "/srv/docs\u{2215}..\u{2215}etc/../..",
+        "/srv/docs/../../etc",
+        "/srv/docs2",
+        "//etc",
+        "/srv/docs/a\u{0}",
+        "/srv/docs/..",
+        "/srv/docs/./../x",
+        "/srv//docs/a",
+        "srv/docs/a",
+        "",
+        "/",
+        "/srv",
+        "/srv/docs\\..\\..\\etc",
+        "\\srv\\docs",
+        "/srv/docs/a/../../../etc/passwd",
+        " /srv/docs/a",
+        "~/docs",
+        "file:///srv/docs/a",
+        "/SRV/docs/a",
+        "/srv/docs\u{2215}..\u{2215}etc/../..",
     ]
     .into_iter()
     .enumerate()
     {
         let arguments = json!({"path": path}).to_string();
-        assert_eq!(code(&kernel, call(&capability(), &arguments, &number.to_string())), "argument_constraint_violated", "{path:?}");
+        assert_eq!(
+            code(&kernel, call(&capability(), &arguments, &number.to_string())),
+            "argument_constraint_violated",
+            "{path:?}"
+        );
     }
 }
 
@@ -419,7 +462,10 @@ fn no_more_than_64_bytes_of_what_a_stranger_wrote_are_kept() {
         (with(&|body| body.schema.clone_from(&marker)), "proof_malformed"),
         (SignedCall { tool_name: marker.clone(), ..honest("n") }, "call_too_large"),
         (SignedCall { tool_server: marker[..256].to_owned(), ..honest("n") }, "proof_binding_mismatch"),
-        (SignedCall { capability: json!([{"schema": marker}]).to_string().into_bytes(), ..honest("n") }, "capability_malformed"),
+        (
+            SignedCall { capability: json!([{"schema": marker}]).to_string().into_bytes(), ..honest("n") },
+            "capability_malformed",
+        ),
     ];
     for (call, expected) in calls {
         let denied = world::run(&kernel, call).unwrap_err();
@@ -467,7 +513,8 @@ fn children_share_what_their_parent_has() {
     let kernel = World::new().kernel();
     let root = issue(terms(vec![docs_grant().max_invocations(3)]));
     let child = |number: u64| {
-        let terms = Terms { subject: helper().public_key(), max_depth: 0, serial: serial(number), ..terms(vec![docs_grant()]) };
+        let terms =
+            Terms { subject: helper().public_key(), max_depth: 0, serial: serial(number), ..terms(vec![docs_grant()]) };
         root.attenuate(terms, &agent()).unwrap()
     };
     let answers: Vec<_> = (10..15)
@@ -524,7 +571,10 @@ impl NonceStore for BrokenStore {
 }
 
 impl RevocationStore for BrokenStore {
-    fn first_revoked<'a>(&'a self, _: &'a [chio_core::digest::Digest]) -> BoxFuture<'a, Result<Option<usize>, KernelError>> {
+    fn first_revoked<'a>(
+        &'a self,
+        _: &'a [chio_core::digest::Digest],
+    ) -> BoxFuture<'a, Result<Option<usize>, KernelError>> {
         Box::pin(ready(Err(KernelError::new("on purpose"))))
     }
 

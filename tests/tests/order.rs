@@ -125,8 +125,7 @@ fn answer(faults: &[Fault]) -> Denial {
 
     let standings = MemoryStandings::default();
     if has(Fault::Banned) {
-        pollster::block_on(standings.set(key_id(&agent().public_key().to_string()), Standing::Banned))
-            .unwrap();
+        pollster::block_on(standings.set(key_id(&agent().public_key().to_string()), Standing::Banned)).unwrap();
     }
     let mut world = World::with_stores(Stores { standings: Arc::new(standings), ..Stores::default() });
     if has(Fault::Guard) {

@@ -57,9 +57,8 @@ fn the_texts_of_rfc_8785_are_canonicalised_to_the_byte() {
     assert_eq!(names, stems(&folder.join("outhex")));
 
     for name in &names {
-        let read = |kind: &str, extension: &str| {
-            fs::read(folder.join(kind).join(name).with_extension(extension)).unwrap()
-        };
+        let read =
+            |kind: &str, extension: &str| fs::read(folder.join(kind).join(name).with_extension(extension)).unwrap();
         let (input, output) = (read("input", "json"), read("output", "json"));
         let outhex = String::from_utf8(read("outhex", "txt")).unwrap();
         assert_eq!(bytes_of_hex(&outhex.split_whitespace().collect::<String>()), output, "{name}");
@@ -111,8 +110,7 @@ fn of_the_ed25519_edge_cases_only_number_3_verifies() {
     for case in &cases {
         assert!(case.pub_key.parse::<PublicKey>().is_ok() && case.signature.parse::<Signature>().is_ok());
     }
-    let verified =
-        cases.iter().map(|case| verifies(&case.pub_key, &bytes_of_hex(&case.message), &case.signature));
+    let verified = cases.iter().map(|case| verifies(&case.pub_key, &bytes_of_hex(&case.message), &case.signature));
     let accepted: Vec<_> = verified.enumerate().filter_map(|(number, yes)| yes.then_some(number)).collect();
     assert_eq!(accepted, [3]);
 }
@@ -184,9 +182,7 @@ macro_rules! ecdsa {
     ($curve:ident) => {
         Algorithm {
             prefix: concat!(stringify!($curve), ":"),
-            der_of_p1363: |fixed| {
-                Some($curve::ecdsa::Signature::from_slice(fixed).ok()?.to_der().as_bytes().to_vec())
-            },
+            der_of_p1363: |fixed| Some($curve::ecdsa::Signature::from_slice(fixed).ok()?.to_der().as_bytes().to_vec()),
             has_high_s: |der| $curve::ecdsa::Signature::from_der(der).is_ok_and(|it| it.normalize_s() != it),
         }
     };
@@ -340,17 +336,11 @@ fn es6_text(value: f64) -> String {
     let Some(number) = Number::new(value) else {
         assert!((9_007_199_254_740_992.0..1e21).contains(&value.abs()), "{value:e} is refused");
         let refused = JsonErrorKind::IntegerOutOfRange;
-        assert_eq!(
-            canonical::parse(text.as_bytes(), LIMITS),
-            Err(JsonError { at: 0, kind: refused }),
-            "{text}"
-        );
+        assert_eq!(canonical::parse(text.as_bytes(), LIMITS), Err(JsonError { at: 0, kind: refused }), "{text}");
         return text;
     };
     assert_eq!(Json::Number(number).to_canonical_bytes(), text.as_bytes(), "{value:e}");
-    let Ok(Json::Number(read)) = canonical::parse(text.as_bytes(), LIMITS) else {
-        panic!("{text} is not read")
-    };
+    let Ok(Json::Number(read)) = canonical::parse(text.as_bytes(), LIMITS) else { panic!("{text} is not read") };
     // A negative zero is written `0`, and read as zero.
     assert_eq!(read.get().to_bits(), (value + 0.0).to_bits(), "{text}");
     assert!(canonical::is_canonical(text.as_bytes(), LIMITS), "{text}");
@@ -422,12 +412,8 @@ fn number() -> impl Strategy<Value = Value> {
 
 /// Any value, with containers nested up to 5 deep.
 fn value() -> impl Strategy<Value = Value> {
-    let scalar = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        number(),
-        string().prop_map(Value::from),
-    ];
+    let scalar =
+        prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), number(), string().prop_map(Value::from),];
     scalar.prop_recursive(5, 64, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
@@ -540,9 +526,7 @@ fn a_value_nested_20_000_deep_is_refused_on_a_small_stack() {
         let too_deep = JsonErrorKind::TooDeep { limit: MAX_DEPTH };
         // No limit that is asked for is higher than the fixed one.
         for limits in [LIMITS, Limits { bytes: usize::MAX, depth: usize::MAX }] {
-            for (open, innermost, close) in
-                [("[", "", "]"), (r#"{"a":"#, "null", "}"), (r#"[{"a":"#, "[]", "}]")]
-            {
+            for (open, innermost, close) in [("[", "", "]"), (r#"{"a":"#, "null", "}"), (r#"[{"a":"#, "[]", "}]")] {
                 let text = format!("{}{innermost}{}", open.repeat(DEEP), close.repeat(DEEP));
                 // The bracket that is one too many, counted in bytes.
                 let per_level = open.len() / close.len();

@@ -30,11 +30,7 @@ fn the_vectors_are_what_the_generator_makes() {
         }
     }
     let found = on_disk();
-    assert_eq!(
-        made.keys().collect::<Vec<_>>(),
-        found.keys().collect::<Vec<_>>(),
-        "other vectors than the generator's"
-    );
+    assert_eq!(made.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>(), "other vectors than the generator's");
     for (name, vector) in &made {
         assert_eq!(
             vector, &found[name],

@@ -20,10 +20,13 @@ pub(crate) fn run(args: Call, printer: &Printer) -> Result<Exit, Failure> {
     let (capability, chain) = files::read_chain(&args.call.capability)?;
     let arguments = files::read_arguments(&args.call.arguments)?;
     let (kernel, receipts) = kernel(&args)?;
+    if let Some(path) = args.receipts.as_ref().filter(|path| path.exists()) {
+        let what = format!("`{}` is there already, and was kept", path.display());
+        return Err(Failure::new(what, "name another file for the receipts; the call was not made"));
+    }
 
     // The nonce is one that this kernel gives out: it started just now, and takes no other for half a minute.
-    let nonce =
-        kernel.new_nonce().map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
+    let nonce = kernel.new_nonce().map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
     let proof = sign::sign(&key, &chain, &args.call.tool, &arguments, nonce, at(None)?)?;
     let call = SignedCall {
         tool_server: args.call.tool.server,
@@ -43,24 +46,16 @@ pub(crate) fn run(args: Call, printer: &Printer) -> Result<Exit, Failure> {
             return Ok(Exit::Denied);
         }
     };
-    let receipt =
-        completed.receipt.map_err(|error| Failure::new(error, "the call was made; its receipt is lost"))?;
-    let result =
-        completed.result.map_err(|error| Failure::new(error, "the call was allowed; the tool refused it"))?;
-    let mut text =
-        serde_json::to_string_pretty(&result).map_err(|error| Failure::new(error, "report this"))?;
+    let receipt = completed.receipt.map_err(|error| Failure::new(error, "the call was made; its receipt is lost"))?;
+    let result = completed.result.map_err(|error| Failure::new(error, "the call was allowed; the tool refused it"))?;
+    let mut text = serde_json::to_string_pretty(&result).map_err(|error| Failure::new(error, "report this"))?;
     let _ = write!(text, "\n{DIM}Allowed; receipt {} says so.", receipt.body.sequence);
     if let Some(path) = &args.receipts {
-        let _ = write!(
-            text,
-            " Next:{RESET}\n  chio receipts verify {} --kernel {}",
-            path.display(),
-            kernel.public_key()
-        );
+        let _ =
+            write!(text, " Next:{RESET}\n  chio receipts verify {} --kernel {}", path.display(), kernel.public_key());
     }
     let _ = writeln!(text, "{RESET}");
-    printer
-        .answer(&json!({"decision": "allow", "result": result, "receipt": receipt.body.sequence}), &text)?;
+    printer.answer(&json!({"decision": "allow", "result": result, "receipt": receipt.body.sequence}), &text)?;
     Ok(Exit::Done)
 }
 
@@ -70,10 +65,7 @@ fn kernel(args: &Call) -> Result<(Kernel, Arc<MemoryReceipts>), Failure> {
         None => FileServer::new(&args.files),
     };
     let server = served.map_err(|error| {
-        Failure::new(
-            format!("`{}` cannot be served: {error}", args.files.display()),
-            "name a directory you may read",
-        )
+        Failure::new(format!("`{}` cannot be served: {error}", args.files.display()), "name a directory you may read")
     })?;
     let receipts = Arc::new(MemoryReceipts::default());
     let stores = Stores { receipts: Arc::<MemoryReceipts>::clone(&receipts), ..Stores::default() };

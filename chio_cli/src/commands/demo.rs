@@ -20,8 +20,7 @@ use crate::print::{BOLD, DIM, GREEN, Printer, RED, RESET};
 
 pub(crate) fn run(printer: &Printer) -> Result<Exit, Failure> {
     let stage = Stage::new()?;
-    let rows =
-        stage.attempts()?.into_iter().map(|attempt| stage.play(attempt)).collect::<Result<Vec<_>, _>>()?;
+    let rows = stage.attempts()?.into_iter().map(|attempt| stage.play(attempt)).collect::<Result<Vec<_>, _>>()?;
     let surprise = rows.iter().find(|row| row.code != row.expected);
     let report = verify_receipts(&stage.receipts.all(), stage.kernel.public_key())
         .map_err(|fault| Failure::new(fault, "this is a bug: report it"))?;
@@ -30,17 +29,10 @@ pub(crate) fn run(printer: &Printer) -> Result<Exit, Failure> {
         "{BOLD}A kernel guards {}, seen as /docs.{RESET} An agent may read files below /docs/decisions, three times.\n\n",
         stage.served.display()
     );
-    let _ = writeln!(
-        text,
-        "{DIM}{:<53} {:<6} {:<15} {:<28} {:>5}{RESET}",
-        "attempt", "answer", "step", "code", "µs"
-    );
+    let _ = writeln!(text, "{DIM}{:<53} {:<6} {:<15} {:<28} {:>5}{RESET}", "attempt", "answer", "step", "code", "µs");
     for Row { attempt, code, step, microseconds, .. } in &rows {
         let (colour, answer) = if code.is_empty() { (GREEN, "allow") } else { (RED, "deny") };
-        let _ = writeln!(
-            text,
-            "{attempt:<53} {colour}{answer:<6}{RESET} {step:<15} {code:<28} {microseconds:>5}"
-        );
+        let _ = writeln!(text, "{attempt:<53} {colour}{answer:<6}{RESET} {step:<15} {code:<28} {microseconds:>5}");
     }
     let _ = writeln!(text, "\n{GREEN}ok{RESET} {}", receipts::summary(&report));
     text.push_str("\nTry next:\n  chio keygen --out agent.key\n  chio issue --help\n  chio call --help\n");
@@ -99,12 +91,10 @@ const TOOL: &str = "read_file";
 
 impl Stage {
     fn new() -> Result<Self, Failure> {
-        let keypair =
-            || Keypair::generate().map_err(|error| Failure::new(error, "this machine cannot make keys"));
+        let keypair = || Keypair::generate().map_err(|error| Failure::new(error, "this machine cannot make keys"));
         let (issuer, agent, thief) = (keypair()?, keypair()?, keypair()?);
         let (served, directory) = served()?;
-        let unserved =
-            |error| Failure::new(format!("`{}` cannot be served: {error}", served.display()), "check it");
+        let unserved = |error| Failure::new(format!("`{}` cannot be served: {error}", served.display()), "check it");
         let server = FileServer::mounted(&served, "/docs").map_err(unserved)?;
         let receipts = Arc::new(MemoryReceipts::default());
         let kernel = Kernel::builder()
@@ -115,8 +105,7 @@ impl Stage {
             .build()
             .map_err(|error| Failure::new(error, "set the clock of this machine"))?;
         let now = at(None)?;
-        let capability =
-            CapabilityChain::root(token(&issuer, &agent, Some("demo"), now, vec![read_decisions()?])?);
+        let capability = CapabilityChain::root(token(&issuer, &agent, Some("demo"), now, vec![read_decisions()?])?);
         Ok(Self { kernel, receipts, served, issuer, agent, thief, capability, now, _directory: directory })
     }
 
@@ -137,11 +126,7 @@ impl Stage {
                 "proof_binding_mismatch",
                 SignedCall { tool_name: "search".into(), ..honest.clone() },
             ),
-            attempt(
-                "a stolen token without a proof",
-                "proof_missing",
-                SignedCall { proof: None, ..honest.clone() },
-            ),
+            attempt("a stolen token without a proof", "proof_missing", SignedCall { proof: None, ..honest.clone() }),
             attempt(
                 "a stolen token with the thief's key",
                 "proof_sender_mismatch",
@@ -247,11 +232,7 @@ impl Stage {
         self.signed_call(&self.agent, capability, arguments, change)
     }
 
-    fn signed_by_thief(
-        &self,
-        arguments: &str,
-        change: impl FnOnce(&mut DpopProofBody),
-    ) -> Result<SignedCall, Failure> {
+    fn signed_by_thief(&self, arguments: &str, change: impl FnOnce(&mut DpopProofBody)) -> Result<SignedCall, Failure> {
         self.signed_call(&self.thief, &self.capability, arguments, change)
     }
 
@@ -344,13 +325,11 @@ fn served() -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
     let here = std::env::current_dir().unwrap_or_default();
     let beside = std::iter::once(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")));
     let is_docs = |docs: &PathBuf| docs.join("decisions/README.md").is_file();
-    let found =
-        here.ancestors().map(PathBuf::from).chain(beside).map(|above| above.join("docs")).find(is_docs);
+    let found = here.ancestors().map(PathBuf::from).chain(beside).map(|above| above.join("docs")).find(is_docs);
     if let Some(docs) = found {
         return Ok((docs.canonicalize().unwrap_or(docs), None));
     }
-    let unmade =
-        |error: std::io::Error| Failure::new(format!("no temporary directory: {error}"), "check TMPDIR");
+    let unmade = |error: std::io::Error| Failure::new(format!("no temporary directory: {error}"), "check TMPDIR");
     let directory = tempfile::tempdir().map_err(unmade)?;
     let decisions = directory.path().join("decisions");
     std::fs::create_dir(&decisions).map_err(unmade)?;

@@ -101,8 +101,7 @@ fn chain(chain: &CapabilityChain) -> String {
             text.push('\n');
             for (pointer, rule) in grant.arguments.iter().flat_map(|rules| rules.iter()) {
                 let rule = canonical::canonical_json_bytes(rule).unwrap_or_default();
-                let _ =
-                    writeln!(text, "    {DIM}{} {}{RESET}", excerpt(pointer), String::from_utf8_lossy(&rule));
+                let _ = writeln!(text, "    {DIM}{} {}{RESET}", excerpt(pointer), String::from_utf8_lossy(&rule));
             }
         }
     }

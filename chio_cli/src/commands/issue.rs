@@ -14,8 +14,7 @@ use crate::print::{DIM, Printer, RESET, time};
 pub(crate) fn run(args: Issue, printer: &Printer) -> Result<Exit, Failure> {
     let issuer = files::read_key(&args.key)?;
     let subject = files::read_public_key(&args.subject)?;
-    let mut grants: Vec<Grant> =
-        args.tool.into_iter().map(|name| Grant::new(name.server, name.tool)).collect();
+    let mut grants: Vec<Grant> = args.tool.into_iter().map(|name| Grant::new(name.server, name.tool)).collect();
     for grant in &mut grants {
         grant.max_invocations = args.max_invocations;
     }
@@ -39,8 +38,7 @@ pub(crate) fn run(args: Issue, printer: &Printer) -> Result<Exit, Failure> {
     let token = CapabilityToken::issue(terms, &issuer)
         .map_err(|error| Failure::usage(error, "see `chio issue --help` and docs/protocol.md"))?;
     let id = token.id.clone();
-    let chain =
-        CapabilityChain::root(token).to_json().map_err(|error| Failure::new(error, "shorten the grants"))?;
+    let chain = CapabilityChain::root(token).to_json().map_err(|error| Failure::new(error, "shorten the grants"))?;
     let mut bytes = chain.to_canonical_bytes();
     bytes.push(b'\n');
     let Some(out) = &args.out else {
@@ -63,8 +61,7 @@ fn read_grants(source: &Source) -> Result<Vec<Grant>, Failure> {
     let bytes = source.read(WHAT, MAX_CHAIN_BYTES)?;
     let wrong = |error: FormatError| files::format_failure(WHAT, source, &bytes, &error);
     // Strictly first, so that a duplicate member does not hide another.
-    let json =
-        canonical::parse(&bytes, Limits::bytes(MAX_CHAIN_BYTES)).map_err(|error| wrong(error.into()))?;
+    let json = canonical::parse(&bytes, Limits::bytes(MAX_CHAIN_BYTES)).map_err(|error| wrong(error.into()))?;
     serde_json::from_slice(&json.to_canonical_bytes()).map_err(|error| {
         let what = error.to_string();
         let what = what.split(" at line").next().unwrap_or_default();

@@ -41,9 +41,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
 fn at(at: Option<u64>) -> Result<u64, Failure> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
     let at = at.or_else(now).filter(|at| *at <= chio_core::time::MAX_UNIX_SECONDS);
-    at.ok_or_else(|| {
-        Failure::new("no usable time", "set the clock of this machine, or give --at in Unix seconds")
-    })
+    at.ok_or_else(|| Failure::new("no usable time", "set the clock of this machine, or give --at in Unix seconds"))
 }
 
 fn random() -> Result<String, Failure> {
@@ -51,10 +49,7 @@ fn random() -> Result<String, Failure> {
 }
 
 /// Verifies receipts that are in memory.
-fn verify_receipts(
-    receipts: &[Receipt],
-    kernel: chio_core::crypto::PublicKey,
-) -> Result<ChainReport, ReceiptFault> {
+fn verify_receipts(receipts: &[Receipt], kernel: chio_core::crypto::PublicKey) -> Result<ChainReport, ReceiptFault> {
     let mut verifier = ChainVerifier::new(Some(kernel));
     receipts.iter().try_for_each(|receipt| verifier.push(receipt))?;
     Ok(verifier.finish())

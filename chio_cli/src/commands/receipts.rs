@@ -31,8 +31,7 @@ pub(crate) fn verify(args: &ReceiptsVerify, printer: &Printer) -> Result<Exit, F
         let receipt = Receipt::parse(&line)
             .map_err(|error| Failure::new(format!("{WHAT} {}, line {number}: {error}", args.file), HELP))?;
         let pushed = verifier.push(&receipt);
-        pushed
-            .map_err(|fault| Failure::new(format!("{WHAT} {}, line {number}: {fault}", args.file), HELP))?;
+        pushed.map_err(|fault| Failure::new(format!("{WHAT} {}, line {number}: {fault}", args.file), HELP))?;
     }
     let report = verifier.finish();
     if report.receipts == 0 {

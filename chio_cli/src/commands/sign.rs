@@ -23,8 +23,7 @@ pub(crate) fn run(args: &Sign, printer: &Printer) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let limits = Limits::bytes(Arguments::MAX_BYTES);
-    let strict =
-        |bytes: &[u8]| canonical::parse(bytes, limits).map_err(|error| Failure::new(error, "report this"));
+    let strict = |bytes: &[u8]| canonical::parse(bytes, limits).map_err(|error| Failure::new(error, "report this"));
     let call = json!({
         "arguments": strict(arguments.canonical())?,
         "capability": strict(&bytes)?,
@@ -47,8 +46,7 @@ pub(crate) fn sign(
 ) -> Result<DpopProof, Failure> {
     let leaf: &CapabilityToken = chain.leaf();
     if key.public_key() != leaf.subject {
-        let what =
-            format!("the capability is for the key {}, and this is {}", leaf.subject, key.public_key());
+        let what = format!("the capability is for the key {}, and this is {}", leaf.subject, key.public_key());
         return Err(Failure::new(what, "use the key it was issued to, or have one issued to this key"));
     }
     let body = DpopProofBody {

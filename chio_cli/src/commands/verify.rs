@@ -53,9 +53,7 @@ pub(crate) fn run(args: &Verify, printer: &Printer) -> Result<Exit, Failure> {
 /// Says that a call was denied, and why.
 pub(crate) fn deny(denial: &Denial, printer: &Printer) -> Result<(), Failure> {
     let (code, step) = (denial.code(), denial.step().name());
-    let text = format!(
-        "{RED}deny{RESET}   {code} at {step}: {denial}\n{DIM}docs/protocol.md says what to do.{RESET}\n"
-    );
-    printer
-        .answer(&json!({"decision": "deny", "code": code, "step": step, "reason": denial.to_string()}), &text)
+    let text =
+        format!("{RED}deny{RESET}   {code} at {step}: {denial}\n{DIM}docs/protocol.md says what to do.{RESET}\n");
+    printer.answer(&json!({"decision": "deny", "code": code, "step": step, "reason": denial.to_string()}), &text)
 }

@@ -28,8 +28,7 @@ pub(super) fn read<'a>(text: &'a [u8], limits: Limits, sink: &mut impl Sink<'a>)
     if text.len() > limits.bytes {
         return Err(JsonError::new(limits.bytes, JsonErrorKind::TooLarge { limit: limits.bytes }));
     }
-    let text =
-        std::str::from_utf8(text).map_err(|e| JsonError::new(e.valid_up_to(), JsonErrorKind::NotUtf8))?;
+    let text = std::str::from_utf8(text).map_err(|e| JsonError::new(e.valid_up_to(), JsonErrorKind::NotUtf8))?;
     Lexer { text, at: 0, depth: limits.depth.min(MAX_DEPTH), sink }.document()
 }
 
@@ -51,11 +50,7 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
             loop {
                 self.space()?;
                 let Some(object) = open.last() else {
-                    return if self.peek().is_none() {
-                        Ok(())
-                    } else {
-                        self.fail(JsonErrorKind::TrailingData)
-                    };
+                    return if self.peek().is_none() { Ok(()) } else { self.fail(JsonErrorKind::TrailingData) };
                 };
                 if self.eat(b',') {
                     if *object {
@@ -165,9 +160,7 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
             return Ok(());
         }
         self.sink.space().map_err(|kind| JsonError::new(self.at, kind))?;
-        self.step(
-            self.rest().bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count(),
-        );
+        self.step(self.rest().bytes().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count());
         Ok(())
     }
 

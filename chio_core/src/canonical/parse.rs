@@ -80,8 +80,7 @@ impl<'a> Sink<'a> for Builder {
                 order.sort_unstable();
                 let twice = order.iter().zip(order.iter().skip(1)).find(|(a, b)| a.0 == b.0);
                 let at = twice.map_or(0, |(_, second)| second.1);
-                let object =
-                    Object::new(members).ok_or(JsonError::new(at, JsonErrorKind::DuplicateMember))?;
+                let object = Object::new(members).ok_or(JsonError::new(at, JsonErrorKind::DuplicateMember))?;
                 Json::Object(object)
             }
             None => Json::Null,

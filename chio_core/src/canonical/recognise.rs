@@ -84,13 +84,10 @@ mod tests {
         scalar.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
-                prop::collection::vec(("\"(a|b|aa|\u{e000}|\u{1f600}|\\\\n)?\"", inner), 0..4).prop_map(
-                    |members| {
-                        let members: Vec<_> =
-                            members.into_iter().map(|(name, value)| format!("{name}:{value}")).collect();
-                        format!("{{{}}}", members.join(","))
-                    }
-                ),
+                prop::collection::vec(("\"(a|b|aa|\u{e000}|\u{1f600}|\\\\n)?\"", inner), 0..4).prop_map(|members| {
+                    let members: Vec<_> = members.into_iter().map(|(name, value)| format!("{name}:{value}")).collect();
+                    format!("{{{}}}", members.join(","))
+                }),
             ]
         })
     }
@@ -110,14 +107,10 @@ mod tests {
 
     #[test]
     fn recognises_what_is_canonical() {
-        for text in
-            ["{\"\\n\":1}", "{}", "[]", "null", "{\"a\":1,\"b\":[true,1.5,\"\\u0001\\n\"]}", "1e+21", "-5"]
-        {
+        for text in ["{\"\\n\":1}", "{}", "[]", "null", "{\"a\":1,\"b\":[true,1.5,\"\\u0001\\n\"]}", "1e+21", "-5"] {
             assert!(is_canonical(text.as_bytes(), LIMITS), "{text}");
         }
-        for text in
-            ["", " 1", "1 ", "{\"b\":1,\"a\":2}", "{\"a\":1,\"a\":2}", "1.0", "\"\\u000a\"", "\"\\/\"", "-0"]
-        {
+        for text in ["", " 1", "1 ", "{\"b\":1,\"a\":2}", "{\"a\":1,\"a\":2}", "1.0", "\"\\u000a\"", "\"\\/\"", "-0"] {
             assert!(!is_canonical(text.as_bytes(), LIMITS), "{text}");
         }
     }

@@ -36,8 +36,7 @@ impl CapabilityChain {
     /// Reads a chain from a JSON array.
     /// Fails as [`Self::parse`].
     pub fn from_json(json: &Json) -> Result<Self, FormatError> {
-        let wrong =
-            || FormatError::Document(format!("a chain is an array of 1 to {MAX_CHAIN_TOKENS} tokens"));
+        let wrong = || FormatError::Document(format!("a chain is an array of 1 to {MAX_CHAIN_TOKENS} tokens"));
         let items = json.as_array().filter(|items| items.len() <= MAX_CHAIN_TOKENS).ok_or_else(wrong)?;
         let read = |(index, item)| {
             CapabilityToken::from_json(item).map_err(|error| match error {
@@ -69,6 +68,13 @@ impl CapabilityChain {
     /// The tokens, root first.
     pub fn tokens(&self) -> impl DoubleEndedIterator<Item = &CapabilityToken> {
         self.above.iter().chain(std::iter::once(&self.leaf))
+    }
+
+    /// The tokens, root first, for whoever wants to keep them.
+    pub fn into_tokens(self) -> Vec<CapabilityToken> {
+        let mut tokens = self.above;
+        tokens.push(self.leaf);
+        tokens
     }
 
     /// The last token: the one whose subject calls.

@@ -3,18 +3,42 @@
 //!
 //! A constraint of a type that is not known here denies every value: a token may carry it, a call by it fails.
 
+use std::cell::Cell;
+use std::collections::HashSet;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::path;
-use crate::canonical::{self, Json, Number, Object};
+use crate::canonical::{self, Json, Limits, Number, Object};
 use crate::error::{FormatError, excerpt};
+
+/// How much may be compared for one call. Whoever derives a token writes its constraints, and whoever calls writes the
+/// arguments: together they could ask for more comparisons than there is time. When it is used up, nothing is allowed.
+#[derive(Clone, Debug)]
+pub struct Effort(Cell<usize>);
+
+impl Default for Effort {
+    /// Four million places and comparisons: less than a second, and far more than a call has use for.
+    fn default() -> Self {
+        Self(Cell::new(4_000_000))
+    }
+}
+
+impl Effort {
+    /// Takes that much away, and says whether there was as much.
+    pub(super) fn spend(&self, cost: usize) -> bool {
+        let left = self.0.get().checked_sub(cost);
+        self.0.set(left.unwrap_or_default());
+        left.is_some()
+    }
+}
 
 /// The rule for one argument, as it stands in a grant: a constraint, and whether the argument may be absent.
 ///
 /// It is written back exactly as it was read.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    source: Object,
+    source: Vec<u8>,
     optional: bool,
     constraint: Constraint,
 }
@@ -25,14 +49,17 @@ struct Constraint {
     check: Check,
 }
 
+/// A value by its canonical bytes: equal where the values are.
+type Text = Vec<u8>;
+
 #[derive(Clone, Debug)]
 enum Check {
-    Exact(Json),
+    Exact(Text),
     Range { min: Option<Bound>, max: Option<Bound> },
-    OneOf(Vec<Json>),
-    NotOneOf(Vec<Json>),
-    Contains(Vec<Json>),
-    Subset(Vec<Json>),
+    OneOf(HashSet<Text>),
+    NotOneOf(HashSet<Text>),
+    Contains(HashSet<Text>),
+    Subset(HashSet<Text>),
     Wildcard,
     All(Vec<Constraint>),
     Any(Vec<Constraint>),
@@ -51,10 +78,10 @@ impl Rule {
     /// Fails where it is no object with a `constraint_type`, or a member of a known type is missing, unknown or of the
     /// wrong type. A constraint type that is not known is no error.
     pub fn from_json(json: &Json) -> Result<Self, FormatError> {
-        let source = json.as_object().cloned().ok_or_else(|| wrong("a constraint is an object"))?;
-        let mut members = Members(source.clone());
+        let object = json.as_object().cloned().ok_or_else(|| wrong("a constraint is an object"))?;
+        let mut members = Members(object);
         let optional = members.flag("optional")?.unwrap_or(false);
-        Ok(Self { source, optional, constraint: members.constraint()? })
+        Ok(Self { source: json.to_canonical_bytes(), optional, constraint: members.constraint()? })
     }
 
     /// A rule from any value that serialises to its JSON form, such as `serde_json::json!({…})`.
@@ -73,9 +100,9 @@ impl Rule {
         self.optional
     }
 
-    /// Whether a value satisfies the constraint. What cannot be decided is denied.
-    pub fn allows(&self, value: &Json) -> bool {
-        self.constraint.allows(value)
+    /// Whether a value satisfies the constraint. What cannot be decided, or not with the effort that is left, is denied.
+    pub fn allows(&self, value: &Json, effort: &Effort) -> bool {
+        self.constraint.allows(value, effort)
     }
 }
 
@@ -87,7 +114,8 @@ impl PartialEq for Rule {
 
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.source.iter())
+        let source = canonical::parse(&self.source, Limits::bytes(self.source.len()));
+        source.map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -98,34 +126,42 @@ impl<'de> Deserialize<'de> for Rule {
 }
 
 impl Constraint {
-    fn allows(&self, value: &Json) -> bool {
+    fn allows(&self, value: &Json, effort: &Effort) -> bool {
+        if !effort.spend(1) {
+            return false;
+        }
         match &self.check {
-            Check::Exact(expected) => value == expected,
+            Check::Exact(expected) => text(value, effort).is_some_and(|text| text == *expected),
             Check::Range { min, max } => {
                 let Json::Number(number) = value else { return false };
-                let above =
-                    |bound: &Bound| *number > bound.limit || (bound.inclusive && *number == bound.limit);
-                let below =
-                    |bound: &Bound| *number < bound.limit || (bound.inclusive && *number == bound.limit);
+                let above = |bound: &Bound| *number > bound.limit || (bound.inclusive && *number == bound.limit);
+                let below = |bound: &Bound| *number < bound.limit || (bound.inclusive && *number == bound.limit);
                 min.iter().all(above) && max.iter().all(below)
             }
-            Check::OneOf(values) => values.contains(value),
-            Check::NotOneOf(excluded) => !excluded.contains(value),
-            Check::Contains(required) => {
-                value.as_array().is_some_and(|items| required.iter().all(|wanted| items.contains(wanted)))
-            }
-            Check::Subset(allowed) => {
-                value.as_array().is_some_and(|items| items.iter().all(|item| allowed.contains(item)))
-            }
+            Check::OneOf(values) => text(value, effort).is_some_and(|text| values.contains(&text)),
+            Check::NotOneOf(excluded) => text(value, effort).is_some_and(|text| !excluded.contains(&text)),
+            Check::Contains(required) => texts(value, effort).is_some_and(|texts| required.is_subset(&texts)),
+            Check::Subset(allowed) => texts(value, effort).is_some_and(|texts| texts.is_subset(allowed)),
             Check::Wildcard => true,
-            Check::All(constraints) => constraints.iter().all(|constraint| constraint.allows(value)),
-            Check::Any(constraints) => constraints.iter().any(|constraint| constraint.allows(value)),
+            Check::All(constraints) => constraints.iter().all(|constraint| constraint.allows(value, effort)),
+            Check::Any(constraints) => constraints.iter().any(|constraint| constraint.allows(value, effort)),
             Check::PathContainment { root } => {
                 value.as_str().and_then(path::normal).is_some_and(|path| path::contains(root, path))
             }
             Check::Unknown => false,
         }
     }
+}
+
+/// The canonical bytes of a value; none where the effort does not suffice for the next such question.
+fn text(value: &Json, effort: &Effort) -> Option<Text> {
+    let text = value.to_canonical_bytes();
+    effort.spend(text.len() / 16).then_some(text)
+}
+
+/// The same of the elements of an array.
+fn texts(value: &Json, effort: &Effort) -> Option<HashSet<Text>> {
+    value.as_array()?.iter().map(|item| effort.spend(1).then(|| text(item, effort)).flatten()).collect()
 }
 
 /// The members of a constraint, taken out one by one; what is left over at the end is unknown.
@@ -137,12 +173,15 @@ impl Members {
             return Err(wrong("a constraint needs a `constraint_type`"));
         };
         let check = match constraint_type.as_str() {
-            "exact" => Check::Exact(self.0.take("value").ok_or_else(|| wrong("`exact` needs a `value`"))?),
+            "exact" => {
+                let value = self.0.take("value").ok_or_else(|| wrong("`exact` needs a `value`"))?;
+                Check::Exact(value.to_canonical_bytes())
+            }
             "range" => self.range()?,
-            "one_of" => Check::OneOf(self.list("values")?),
-            "not_one_of" => Check::NotOneOf(self.list("excluded")?),
-            "contains" => Check::Contains(self.list("required")?),
-            "subset" => Check::Subset(self.list("allowed")?),
+            "one_of" => Check::OneOf(self.texts("values")?),
+            "not_one_of" => Check::NotOneOf(self.texts("excluded")?),
+            "contains" => Check::Contains(self.texts("required")?),
+            "subset" => Check::Subset(self.texts("allowed")?),
             "wildcard" => Check::Wildcard,
             "all" => Check::All(self.constraints()?),
             "any" => Check::Any(self.constraints()?),
@@ -179,9 +218,8 @@ impl Members {
             Some(Json::String(root)) => path::normal(&root).map(str::to_owned),
             _ => None,
         };
-        let root = root.ok_or_else(|| {
-            wrong("`path_containment` needs a `root`: an absolute path without `.` or `..`")
-        })?;
+        let root =
+            root.ok_or_else(|| wrong("`path_containment` needs a `root`: an absolute path without `.` or `..`"))?;
         Ok(Check::PathContainment { root })
     }
 
@@ -195,6 +233,10 @@ impl Members {
             return Err(wrong("`constraints` must not be empty"));
         }
         Ok(constraints)
+    }
+
+    fn texts(&mut self, name: &str) -> Result<HashSet<Text>, FormatError> {
+        Ok(self.list(name)?.iter().map(Json::to_canonical_bytes).collect())
     }
 
     fn list(&mut self, name: &str) -> Result<Vec<Json>, FormatError> {
@@ -245,22 +287,14 @@ mod tests {
                 vec![json!(1), json!(3), json!(2.5)],
                 vec![json!(0), json!(3.1), json!("2"), json!(null)],
             ),
-            (
-                json!({"constraint_type": "range", "min": 1, "min_inclusive": false}),
-                vec![json!(1.1)],
-                vec![json!(1)],
-            ),
+            (json!({"constraint_type": "range", "min": 1, "min_inclusive": false}), vec![json!(1.1)], vec![json!(1)]),
             (
                 json!({"constraint_type": "one_of", "values": ["a", 1]}),
                 vec![json!("a"), json!(1)],
                 vec![json!("A"), json!(null)],
             ),
             (json!({"constraint_type": "one_of", "values": []}), vec![], vec![json!("a")]),
-            (
-                json!({"constraint_type": "not_one_of", "excluded": ["a"]}),
-                vec![json!("b"), json!(1)],
-                vec![json!("a")],
-            ),
+            (json!({"constraint_type": "not_one_of", "excluded": ["a"]}), vec![json!("b"), json!(1)], vec![json!("a")]),
             (
                 json!({"constraint_type": "contains", "required": ["a"]}),
                 vec![json!(["b", "a"])],
@@ -282,19 +316,10 @@ mod tests {
                 vec![json!(1)],
                 vec![json!(2)],
             ),
-            (
-                json!({"constraint_type": "from_the_future", "whatever": 1}),
-                vec![],
-                vec![json!(1), json!(null)],
-            ),
+            (json!({"constraint_type": "from_the_future", "whatever": 1}), vec![], vec![json!(1), json!(null)]),
             (
                 json!({"constraint_type": "path_containment", "root": "/srv/docs"}),
-                vec![
-                    json!("/srv/docs"),
-                    json!("/srv/docs/"),
-                    json!("/srv/docs/a/b.md"),
-                    json!("/srv/docs/..."),
-                ],
+                vec![json!("/srv/docs"), json!("/srv/docs/"), json!("/srv/docs/a/b.md"), json!("/srv/docs/...")],
                 vec![
                     json!("/srv/docs2"),
                     json!("/srv"),
@@ -324,13 +349,13 @@ mod tests {
             let rule = rule(&constraint);
             for value in passes {
                 assert!(
-                    rule.allows(&canonical::to_json(&value).unwrap()),
+                    rule.allows(&canonical::to_json(&value).unwrap(), &Effort::default()),
                     "{constraint} should allow {value}"
                 );
             }
             for value in fails {
                 assert!(
-                    !rule.allows(&canonical::to_json(&value).unwrap()),
+                    !rule.allows(&canonical::to_json(&value).unwrap(), &Effort::default()),
                     "{constraint} should deny {value}"
                 );
             }

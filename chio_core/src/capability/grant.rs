@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::constraint::Rule;
+use super::constraint::{Effort, Rule};
 use crate::canonical::{Json, MAX_DEPTH};
 use crate::error::{FormatError, excerpt};
 
@@ -62,10 +63,10 @@ impl Grant {
     /// Fails where the pointer or the rule is malformed, or the pointer has a rule already.
     pub fn argument<T: Serialize + ?Sized>(mut self, pointer: &str, rule: &T) -> Result<Self, FormatError> {
         let mut rules = self.arguments.take().map(|rules| rules.rules).unwrap_or_default();
-        if rules.insert(pointer.to_owned(), Rule::from_value(rule)?).is_some() {
+        if rules.insert(pointer.to_owned(), Arc::new(Rule::from_value(rule)?)).is_some() {
             return Err(FormatError::Document(format!("`{}` has two rules", excerpt(pointer))));
         }
-        self.arguments = Some(ArgumentRules::new(rules)?);
+        self.arguments = Some(ArgumentRules::of(rules)?);
         Ok(self)
     }
 
@@ -83,21 +84,18 @@ impl Grant {
 
     /// Whether these arguments of a call of its tool are covered.
     /// Fails with the first place at which they are not.
-    pub fn covers(&self, arguments: &Json) -> Result<(), GrantMismatch> {
-        self.arguments.as_ref().map_or(Ok(()), |rules| rules.cover(arguments))
+    pub fn covers(&self, arguments: &Json, effort: &Effort) -> Result<(), GrantMismatch> {
+        let place = Place { above: None, token: "" };
+        self.arguments.as_ref().map_or(Ok(()), |rules| rules.root.cover(arguments, &place, effort))
     }
 
     /// What a token must not carry: an empty, over-long or unprintable name.
     pub(super) fn check(&self) -> Result<(), FormatError> {
-        let good = |name: &str| {
-            !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control)
-        };
+        let good = |name: &str| !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
         if good(&self.tool_server) && good(&self.tool_name) {
             return Ok(());
         }
-        Err(FormatError::Document(format!(
-            "`tool_server` and `tool_name` have 1 to {MAX_NAME_BYTES} printable bytes"
-        )))
+        Err(FormatError::Document(format!("`tool_server` and `tool_name` have 1 to {MAX_NAME_BYTES} printable bytes")))
     }
 }
 
@@ -108,14 +106,14 @@ impl Grant {
 /// all grant no arguments at all.
 #[derive(Clone, Debug)]
 pub struct ArgumentRules {
-    rules: BTreeMap<String, Rule>,
+    rules: BTreeMap<String, Arc<Rule>>,
     root: Node,
 }
 
 /// A place in the arguments: its own rule, and the places below it that are named.
 #[derive(Clone, Debug, Default)]
 struct Node {
-    rule: Option<Rule>,
+    rule: Option<Arc<Rule>>,
     children: BTreeMap<String, Node>,
     closed: bool,
 }
@@ -124,38 +122,39 @@ impl ArgumentRules {
     /// Rules by pointer.
     /// Fails where a key is no JSON Pointer.
     pub fn new(rules: BTreeMap<String, Rule>) -> Result<Self, FormatError> {
+        Self::of(rules.into_iter().map(|(pointer, rule)| (pointer, Arc::new(rule))).collect())
+    }
+
+    fn of(rules: BTreeMap<String, Arc<Rule>>) -> Result<Self, FormatError> {
         let mut root = Node { closed: rules.is_empty(), ..Node::default() };
         for (pointer, rule) in &rules {
             let tokens = tokens(pointer).filter(|tokens| tokens.len() <= MAX_DEPTH).ok_or_else(|| {
                 let pointer = excerpt(pointer);
-                FormatError::Document(format!(
-                    "`{pointer}` is not a JSON Pointer of at most {MAX_DEPTH} tokens"
-                ))
+                FormatError::Document(format!("`{pointer}` is not a JSON Pointer of at most {MAX_DEPTH} tokens"))
             })?;
             let mut node = &mut root;
             for token in tokens {
                 node.closed = true;
                 node = node.children.entry(token).or_default();
             }
-            node.rule = Some(rule.clone());
+            node.rule = Some(Arc::clone(rule));
         }
         Ok(Self { rules, root })
     }
 
     /// The rules, by pointer.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Rule)> {
-        self.rules.iter().map(|(pointer, rule)| (pointer.as_str(), rule))
-    }
-
-    fn cover(&self, arguments: &Json) -> Result<(), GrantMismatch> {
-        self.root.cover(arguments, &Place { above: None, token: "" })
+        self.rules.iter().map(|(pointer, rule)| (pointer.as_str(), &**rule))
     }
 }
 
 impl Node {
     // As deep as the tree of pointers and the value both are: at most as deep as a JSON text may be.
-    fn cover(&self, value: &Json, place: &Place<'_>) -> Result<(), GrantMismatch> {
-        if let Some(rule) = self.rule.as_ref().filter(|rule| !rule.allows(value)) {
+    fn cover(&self, value: &Json, place: &Place<'_>, effort: &Effort) -> Result<(), GrantMismatch> {
+        if !effort.spend(1) {
+            return Err(place.violated("too much to compare"));
+        }
+        if let Some(rule) = self.rule.as_ref().filter(|rule| !rule.allows(value, effort)) {
             return Err(place.violated(rule.constraint_type()));
         }
         if !self.closed {
@@ -166,7 +165,7 @@ impl Node {
                 for (name, value) in object.iter() {
                     let place = place.below(name);
                     let node = self.children.get(name).ok_or_else(|| place.not_granted())?;
-                    node.cover(value, &place)?;
+                    node.cover(value, &place, effort)?;
                 }
                 self.none_missing(place, |name| object.get(name).is_some())
             }
@@ -178,7 +177,7 @@ impl Node {
                     if nodes.iter().all(Option::is_none) {
                         return Err(place.not_granted());
                     }
-                    nodes.into_iter().flatten().try_for_each(|node| node.cover(item, &place))?;
+                    nodes.into_iter().flatten().try_for_each(|node| node.cover(item, &place, effort))?;
                 }
                 self.none_missing(place, |token| {
                     let index = token.parse().ok().filter(|index: &usize| *index < items.len());
@@ -191,9 +190,7 @@ impl Node {
 
     fn none_missing(&self, place: &Place<'_>, present: impl Fn(&str) -> bool) -> Result<(), GrantMismatch> {
         let missing = self.children.iter().find(|(token, node)| node.is_required() && !present(token));
-        missing.map_or(Ok(()), |(token, _)| {
-            Err(GrantMismatch::Missing { pointer: place.below(token).pointer() })
-        })
+        missing.map_or(Ok(()), |(token, _)| Err(GrantMismatch::Missing { pointer: place.below(token).pointer() }))
     }
 
     /// A place without a rule of its own is required where one below it is.
@@ -256,7 +253,7 @@ impl PartialEq for ArgumentRules {
 
 impl Serialize for ArgumentRules {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.rules.serialize(serializer)
+        serializer.collect_map(self.iter())
     }
 }
 
@@ -288,7 +285,7 @@ mod tests {
     fn answer(rules: &Value, arguments: &Value) -> &'static str {
         let grant = json!({"tool_server": "s", "tool_name": "t", "arguments": rules});
         let grant: Grant = serde_json::from_value(grant).unwrap();
-        match grant.covers(&canonical::to_json(arguments).unwrap()) {
+        match grant.covers(&canonical::to_json(arguments).unwrap(), &Effort::default()) {
             Ok(()) => "covered",
             Err(GrantMismatch::Missing { .. }) => "missing",
             Err(GrantMismatch::NotGranted { .. }) => "not granted",

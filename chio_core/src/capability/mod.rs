@@ -3,9 +3,9 @@
 //! A call is allowed only if *every* token of its chain allows it. So a child that claims more than its parent
 //! gains nothing, and no rule has to compare two grants.
 
-mod constraint;
-
 mod path;
+
+mod constraint;
 
 mod grant;
 
@@ -14,6 +14,7 @@ mod token;
 mod chain;
 
 pub use self::chain::{CapabilityChain, MAX_CHAIN_BYTES, MAX_CHAIN_TOKENS};
-pub use self::constraint::Rule;
+pub use self::constraint::{Effort, Rule};
 pub use self::grant::{ArgumentRules, Grant, GrantMismatch, MAX_NAME_BYTES};
+pub use self::path::normal as normal_path;
 pub use self::token::{CAPABILITY_SCHEMA, CapabilityToken, Terms};

@@ -4,7 +4,7 @@
 ///
 /// Refused is whatever two programs could read differently: a path that is not absolute, an empty, `.` or `..`
 /// segment, a NUL, a backslash (a separator to some). One slash at the end is dropped.
-pub(super) fn normal(path: &str) -> Option<&str> {
+pub fn normal(path: &str) -> Option<&str> {
     if path == "/" {
         return Some("");
     }

@@ -73,11 +73,7 @@ impl CapabilityToken {
     }
 
     /// Signs a token that narrows another one.
-    pub(super) fn sign(
-        terms: Terms,
-        parent: Option<String>,
-        issuer: &dyn SigningBackend,
-    ) -> Result<Self, SignError> {
+    pub(super) fn sign(terms: Terms, parent: Option<String>, issuer: &dyn SigningBackend) -> Result<Self, SignError> {
         let mut token = Self {
             audience: terms.audience,
             expires_at: terms.expires_at,
@@ -111,7 +107,7 @@ impl CapabilityToken {
         token.check()?;
         // What is written back must be what was read, or the signature would cover something else than what is used.
         if canonical_json_bytes(&token)? != text {
-            return Err(FormatError::Document("a member that should be absent is `null`".into()));
+            return Err(FormatError::Document("it is not written as a token is: perhaps a `null` stands in it".into()));
         }
         Ok(token)
     }
@@ -124,9 +120,7 @@ impl CapabilityToken {
         if from_lower_hex::<16>(&self.serial).is_none() {
             return wrong("`serial` is 32 lower-case hex digits");
         }
-        if self.id.parse::<Digest>().is_err()
-            || self.parent.as_ref().is_some_and(|id| id.parse::<Digest>().is_err())
-        {
+        if self.id.parse::<Digest>().is_err() || self.parent.as_ref().is_some_and(|id| id.parse::<Digest>().is_err()) {
             return wrong("`id` and `parent` are digests: 64 lower-case hex digits");
         }
         if self.audience.as_ref().is_some_and(|name| name.is_empty() || name.len() > super::MAX_NAME_BYTES) {

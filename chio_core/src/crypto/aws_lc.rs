@@ -26,12 +26,8 @@ macro_rules! curve {
             }
 
             pub(in super::super) fn sign(secret: &[u8], point: &[u8], message: &[u8]) -> Option<Vec<u8>> {
-                let key = signature::EcdsaKeyPair::from_private_key_and_public_key(
-                    &signature::$signing,
-                    secret,
-                    point,
-                )
-                .ok()?;
+                let key = signature::EcdsaKeyPair::from_private_key_and_public_key(&signature::$signing, secret, point)
+                    .ok()?;
                 Some(key.sign(&SystemRandom::new(), message).ok()?.as_ref().to_vec())
             }
         }

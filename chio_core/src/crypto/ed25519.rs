@@ -13,12 +13,9 @@ pub(super) fn prepare(bytes: &[u8]) -> Result<VerifyingKey, FormatError> {
     if !is_canonical(bytes) {
         return Err(FormatError::PublicKey("an Ed25519 key that is not canonically encoded"));
     }
-    let key =
-        VerifyingKey::from_bytes(bytes).map_err(|_| FormatError::PublicKey("not a point of Ed25519"))?;
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_| FormatError::PublicKey("not a point of Ed25519"))?;
     if key.is_weak() {
-        return Err(FormatError::PublicKey(
-            "an Ed25519 key of small order, which verifies forged signatures",
-        ));
+        return Err(FormatError::PublicKey("an Ed25519 key of small order, which verifies forged signatures"));
     }
     Ok(key)
 }
@@ -59,9 +56,7 @@ impl Ed25519Backend {
     #[cfg(feature = "os")]
     pub(super) fn to_pem(&self) -> Option<zeroize::Zeroizing<String>> {
         use ed25519_dalek::pkcs8::{EncodePrivateKey as _, KeypairBytes};
-        KeypairBytes { secret_key: self.0.to_bytes(), public_key: None }
-            .to_pkcs8_pem(pkcs8::LineEnding::LF)
-            .ok()
+        KeypairBytes { secret_key: self.0.to_bytes(), public_key: None }.to_pkcs8_pem(pkcs8::LineEnding::LF).ok()
     }
 }
 
@@ -75,8 +70,7 @@ impl SigningBackend for Ed25519Backend {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let signature =
-            self.0.try_sign(message).map_err(|_| SignError::Backend("Ed25519 signing failed".into()))?;
+        let signature = self.0.try_sign(message).map_err(|_| SignError::Backend("Ed25519 signing failed".into()))?;
         Ok(Signature { algorithm: Algorithm::Ed25519, bytes: signature.to_vec() })
     }
 }

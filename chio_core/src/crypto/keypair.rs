@@ -118,9 +118,7 @@ mod os {
                 .map(Self::Ed25519)
                 .or_else(|| P256Backend::from_pem(pem).map(Self::P256))
                 .or_else(|| P384Backend::from_pem(pem).map(Self::P384))
-                .ok_or(FormatError::PrivateKey(
-                    "damaged, or of another algorithm than Ed25519, P-256 and P-384",
-                ))
+                .ok_or(FormatError::PrivateKey("damaged, or of another algorithm than Ed25519, P-256 and P-384"))
         }
 
         /// This key as PKCS#8 PEM, which `openssl pkey` reads. The text is zeroized when dropped.

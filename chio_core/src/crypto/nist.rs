@@ -95,14 +95,10 @@ macro_rules! curve {
                 }
 
                 fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-                    let raw = self
-                        .sign_raw(message)
-                        .ok_or_else(|| SignError::Backend("ECDSA signing failed".into()))?;
+                    let raw =
+                        self.sign_raw(message).ok_or_else(|| SignError::Backend("ECDSA signing failed".into()))?;
                     let low = raw.normalize_s();
-                    Ok(Signature {
-                        algorithm: Algorithm::$algorithm,
-                        bytes: low.to_der().as_bytes().to_vec(),
-                    })
+                    Ok(Signature { algorithm: Algorithm::$algorithm, bytes: low.to_der().as_bytes().to_vec() })
                 }
             }
 

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Decision, Event, MAX_RECEIPT_BYTES, Outcome, OutcomeStatus, RECEIPT_SCHEMA, Receipt, ReceiptBody,
-    Summary, Verdict,
+    Decision, Event, MAX_RECEIPT_BYTES, Outcome, OutcomeStatus, RECEIPT_SCHEMA, Receipt, ReceiptBody, Summary, Verdict,
 };
 use crate::canonical::{self, Limits};
 use crate::crypto::{PublicKey, Signature};
@@ -127,8 +126,7 @@ pub(super) fn line(receipt: &Receipt) -> Result<Vec<u8>, JsonError> {
 }
 
 fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
-    serde_json::to_vec(value)
-        .map_err(|error| JsonError { at: 0, kind: JsonErrorKind::NotJson(error.to_string()) })
+    serde_json::to_vec(value).map_err(|error| JsonError { at: 0, kind: JsonErrorKind::NotJson(error.to_string()) })
 }
 
 pub(super) fn parse(text: &[u8]) -> Result<Receipt, FormatError> {
@@ -140,9 +138,12 @@ pub(super) fn parse(text: &[u8]) -> Result<Receipt, FormatError> {
         return Err(FormatError::Schema { expected: RECEIPT_SCHEMA, found: excerpt(&schema) });
     }
     let body = body(&mut flat).filter(|_| flat.is_used_up());
-    let body =
-        body.ok_or_else(|| FormatError::Document("a member is missing, or belongs to another kind".into()))?;
-    Ok(Receipt { body, signature: line.signature.map(Cow::into_owned) })
+    let body = body.ok_or_else(|| FormatError::Document("a member is missing, or belongs to another kind".into()))?;
+    let receipt = Receipt { body, signature: line.signature.map(Cow::into_owned) };
+    if receipt.to_line()? != *text {
+        return Err(FormatError::Document("it is not written as a receipt is: perhaps a `null` stands in it".into()));
+    }
+    Ok(receipt)
 }
 
 /// Takes the members out that its kind has.
@@ -167,10 +168,9 @@ fn body(flat: &mut Flat<'_>) -> Option<ReceiptBody> {
             result_hash: flat.result_hash.take(),
             duration_ms: flat.duration_ms.take()?,
         }),
-        Kind::Summary => Event::Summary(Summary {
-            suppressed: flat.suppressed.take()?,
-            unfinished: flat.unfinished.take()?,
-        }),
+        Kind::Summary => {
+            Event::Summary(Summary { suppressed: flat.suppressed.take()?, unfinished: flat.unfinished.take()? })
+        }
     };
     Some(ReceiptBody {
         sequence: flat.sequence.take()?,

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use cap_std::fs::DirEntry;
 use serde::{Deserialize, Serialize};
 
-use super::blocking::Promise;
 use super::tree::{self, Entries, MAX_ENTRIES, Tree};
 use crate::tool_server::ToolFailure;
 
@@ -40,18 +39,14 @@ struct Hit {
     text: String,
 }
 
-pub(super) fn search(
-    tree: &Tree,
-    arguments: &SearchArguments,
-    promise: &Promise,
-) -> Result<Found, ToolFailure> {
+pub(super) fn search(tree: &Tree, arguments: &SearchArguments) -> Result<Found, ToolFailure> {
     let limit = tree::limit(arguments.limit, 100, 1_000)?;
     let query = arguments.query.as_str();
     if query.is_empty() || query.contains('\n') {
         return Err(ToolFailure::Tool("`query` is a part of a line, and not empty".into()));
     }
     let (path, entries) = tree.entries(&arguments.path, MAX_ENTRIES)?;
-    let mut search = Search { query, limit, left: MAX_ENTRIES, promise, found: Found::default() };
+    let mut search = Search { query, limit, left: MAX_ENTRIES, found: Found::default() };
     if search.directory(entries, path, 0).is_break() {
         search.found.truncated = true;
     }
@@ -64,17 +59,14 @@ struct Search<'a> {
     limit: usize,
     /// How many more entries may be looked at.
     left: usize,
-    promise: &'a Promise,
     found: Found,
 }
 
 impl Search<'_> {
     fn directory(&mut self, (entries, more): Entries, path: &str, depth: usize) -> ControlFlow<()> {
         for (name, entry) in entries {
-            match self.left.checked_sub(1) {
-                Some(left) if !self.promise.is_abandoned() => self.left = left,
-                _ => return ControlFlow::Break(()),
-            }
+            let Some(left) = self.left.checked_sub(1) else { return ControlFlow::Break(()) };
+            self.left = left;
             // What cannot be read is left out, and that it is missing is told.
             match self.entry(&entry, &format!("{path}/{name}"), depth) {
                 Ok(flow) => flow?,

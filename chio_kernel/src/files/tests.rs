@@ -78,8 +78,7 @@ fn each_tool_does_what_it_says() {
     for path in ["/docs", "/docs/"] {
         assert_eq!(site.ask("list_files", &json!({"path": path})), Ok(list.clone()));
     }
-    let text =
-        json!({"path": "/docs/a.md", "text": "Grüße\nneedle one\r\n", "bytes": 20, "truncated": false});
+    let text = json!({"path": "/docs/a.md", "text": "Grüße\nneedle one\r\n", "bytes": 20, "truncated": false});
     assert_eq!(site.ask("read_file", &json!({"path": "/docs/a.md"})), Ok(text));
     let found = json!({"truncated": false, "matches": [
         {"path": "/docs/a.md", "line": 2, "text": "needle one"},
@@ -150,10 +149,7 @@ fn paths_that_are_not_below_the_mount_are_refused() {
                 arguments["query"] = json!("needle");
             }
             let why = site.ask(tool, &arguments).unwrap_err();
-            assert!(
-                why.contains("is not an absolute path") || why.contains("is not below `/docs/`"),
-                "{why}"
-            );
+            assert!(why.contains("is not an absolute path") || why.contains("is not below `/docs/`"), "{why}");
         }
     }
     let long = site.read(&format!("/docs/{}\u{1b}", "a".repeat(100_000))).unwrap_err();
@@ -290,8 +286,7 @@ fn only_regular_files_are_read_and_nothing_is_waited_for() {
 fn text_is_cut_where_a_character_ends() {
     let site = Site::new();
     let piece = |offset: u64, limit: usize| {
-        let piece =
-            site.ask("read_file", &json!({"path": "/docs/a.md", "offset": offset, "limit": limit}))?;
+        let piece = site.ask("read_file", &json!({"path": "/docs/a.md", "offset": offset, "limit": limit}))?;
         Ok((piece["text"].as_str().unwrap().to_owned(), piece["truncated"].as_bool().unwrap()))
     };
     let is = |text: &str, truncated| Ok::<_, String>((text.to_owned(), truncated));
@@ -330,17 +325,13 @@ fn a_listing_ends_at_its_limit_in_the_order_of_names() {
         [(None, 1_000), (Some(1), 1), (Some(1_000), 1_000), (Some(1_001), 1_001), (Some(10_000), 1_001)]
     {
         let listing = site.ask("list_files", &json!({"path": "/docs/many", "limit": limit})).unwrap();
-        let listed =
-            listing["entries"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap());
+        let listed = listing["entries"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap());
         assert!(listed.eq(names.iter().take(count).map(String::as_str)));
         assert_eq!(listing["truncated"], json!(count < names.len()));
     }
     for (limit, count, truncated) in [(None, 100, true), (Some(1_000), 1_000, true)] {
         let found = site.ask("search", &json!({"path": "/docs/many", "query": "0", "limit": limit})).unwrap();
-        assert_eq!(
-            (found["matches"].as_array().unwrap().len(), &found["truncated"]),
-            (count, &json!(truncated))
-        );
+        assert_eq!((found["matches"].as_array().unwrap().len(), &found["truncated"]), (count, &json!(truncated)));
     }
     let found = site.ask("search", &json!({"path": "/docs/many", "query": "100", "limit": 2})).unwrap();
     assert_eq!((found["matches"].as_array().unwrap().len(), &found["truncated"]), (2, &json!(false)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use cap_std::fs::{Dir, DirEntry, File, Metadata, OpenOptions};
+use chio_core::capability::normal_path;
 use chio_core::error::excerpt;
 use serde::{Deserialize, Serialize};
 
@@ -62,9 +63,8 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn new(dir: Dir, mount: &str) -> io::Result<Self> {
-        let refused =
-            || io::Error::new(ErrorKind::InvalidInput, format!("what it is seen under {NOT_NORMAL}"));
-        let mount = normal(mount).ok_or_else(refused)?.to_owned();
+        let refused = || io::Error::new(ErrorKind::InvalidInput, format!("what it is seen under {NOT_NORMAL}"));
+        let mount = normal_path(mount).ok_or_else(refused)?.to_owned();
         Ok(Self { dir, mount })
     }
 
@@ -97,8 +97,7 @@ impl Tree {
         } else {
             file.seek(SeekFrom::Start(offset)).and_then(|_| take(file, limit)).map_err(unreadable)?
         };
-        let not_text =
-            |at| refused(path, &format!("is not UTF-8 text at byte {}", offset.saturating_add(at)));
+        let not_text = |at| refused(path, &format!("is not UTF-8 text at byte {}", offset.saturating_add(at)));
         let text = text(content, truncated).map_err(not_text)?;
         if truncated && text.is_empty() {
             return Err(ToolFailure::Tool("`limit` is less than the next character".into()));
@@ -115,7 +114,7 @@ impl Tree {
 
     /// A path in normal form, and as it is relative to the directory.
     fn locate<'p>(&self, path: &'p str) -> Result<(&'p str, &'p str), ToolFailure> {
-        let path = normal(path).ok_or_else(|| refused(path, NOT_NORMAL))?;
+        let path = normal_path(path).ok_or_else(|| refused(path, NOT_NORMAL))?;
         match path.strip_prefix(&*self.mount).map(|rest| (rest, rest.strip_prefix('/'))) {
             Some(("", _)) => Ok((path, ".")),
             Some((_, Some(inside))) => Ok((path, inside)),
@@ -209,17 +208,6 @@ pub(super) fn limit(given: Option<usize>, default: usize, most: usize) -> Result
     let limit = given.unwrap_or(default);
     let fits = (1..=most).contains(&limit);
     fits.then_some(limit).ok_or_else(|| ToolFailure::Tool(format!("`limit` is from 1 to {most}")))
-}
-
-/// An absolute path without a slash at its end, if no two programs can read it differently. The rules are
-/// those of `path_containment`, or what is granted would not be what is opened.
-fn normal(path: &str) -> Option<&str> {
-    if path == "/" {
-        return Some("");
-    }
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let plain = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(['\0', '\\']);
-    path.strip_prefix('/')?.split('/').all(plain).then_some(path)
 }
 
 /// Tells the kind of an error alone: its text is not ours, and could say where on disk the directory is.

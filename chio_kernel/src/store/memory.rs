@@ -10,8 +10,8 @@ use chio_core::receipt::{ChainHead, Receipt};
 use lru::LruCache;
 
 use super::{
-    Allowance, BoxFuture, KernelError, ReceiptStore, RevocationStore, Seal, Spending, Standing,
-    StandingStore, UsageStore,
+    Allowance, BoxFuture, KernelError, ReceiptStore, RevocationStore, Seal, Spending, Standing, StandingStore,
+    UsageStore,
 };
 
 // A panic cannot leave a half-made change behind: each is complete before anything in it could panic.
@@ -37,6 +37,7 @@ const MAX_COUNTS_OF_ACCOUNT: usize = MAX_COUNTS / 8;
 struct Counts {
     used: HashMap<Digest, Count>,
     held: HashMap<Digest, usize>,
+    swept_at: u64,
 }
 
 #[derive(Debug)]
@@ -57,13 +58,16 @@ impl Counts {
             }
         }
         let new = chosen.iter().filter(|one| !self.used.contains_key(&one.grant)).count();
-        if self.used.len().saturating_add(new) > MAX_COUNTS {
-            self.drop_expired(now);
-        }
-        let held = chosen.first().and_then(|one| self.held.get(&one.account)).copied().unwrap_or_default();
-        let too_many = self.used.len().saturating_add(new) > MAX_COUNTS;
-        if new > 0 && (too_many || held.saturating_add(new) > MAX_COUNTS_OF_ACCOUNT) {
-            return Spending::Full;
+        let account = chosen.first().map(|one| one.account);
+        if new > 0 && self.is_full(account, new) {
+            // At most once a second: a full store must not cost everybody a sweep each call.
+            if self.swept_at < now {
+                self.swept_at = now;
+                self.drop_expired(now);
+            }
+            if self.is_full(account, new) {
+                return Spending::Full;
+            }
         }
         for one in &chosen {
             let held = &mut self.held;
@@ -77,6 +81,11 @@ impl Counts {
         Spending::Spent(chosen.iter().map(|one| one.grant).collect())
     }
 
+    fn is_full(&self, account: Option<Digest>, new: usize) -> bool {
+        let held = account.and_then(|account| self.held.get(&account)).copied().unwrap_or_default();
+        self.used.len().saturating_add(new) > MAX_COUNTS || held.saturating_add(new) > MAX_COUNTS_OF_ACCOUNT
+    }
+
     fn drop_expired(&mut self, now: u64) {
         self.used.retain(|_, count| count.until > now);
         self.held.clear();
@@ -88,11 +97,7 @@ impl Counts {
 }
 
 impl UsageStore for MemoryUsage {
-    fn spend<'a>(
-        &'a self,
-        places: &'a [Vec<Allowance>],
-        now: u64,
-    ) -> BoxFuture<'a, Result<Spending, KernelError>> {
+    fn spend<'a>(&'a self, places: &'a [Vec<Allowance>], now: u64) -> BoxFuture<'a, Result<Spending, KernelError>> {
         answer(lock(&self.counts).spend(places, now))
     }
 
@@ -125,6 +130,23 @@ impl RevocationStore for MemoryRevocations {
     }
 }
 
+/// From here on, suspensions that have ended are dropped before one is added.
+const MAX_STANDINGS: usize = 65_536;
+
+/// The worse of two standings; a suspension that has ended is none.
+fn worse(a: Standing, b: Standing, now: u64) -> Standing {
+    let until = |standing| match standing {
+        Standing::Good => now,
+        Standing::Suspended { until } => until,
+        Standing::Banned => u64::MAX,
+    };
+    match until(a).max(until(b)) {
+        u64::MAX => Standing::Banned,
+        until if until > now => Standing::Suspended { until },
+        _ => Standing::Good,
+    }
+}
+
 /// Standings in memory, and the failure counts of the 65,536 principals that failed last. An attacker with as many
 /// stolen tokens can push a count out; that is one reason why failures lead to nothing by default.
 #[derive(Debug)]
@@ -144,24 +166,20 @@ impl Default for MemoryStandings {
 }
 
 impl StandingStore for MemoryStandings {
-    fn worst<'a>(
-        &'a self,
-        principals: &'a [Digest],
-        now: u64,
-    ) -> BoxFuture<'a, Result<Standing, KernelError>> {
+    fn worst<'a>(&'a self, principals: &'a [Digest], now: u64) -> BoxFuture<'a, Result<Standing, KernelError>> {
         let standings = self.standings.read().unwrap_or_else(PoisonError::into_inner);
-        let mut worst = Standing::Good;
-        for standing in principals.iter().filter_map(|principal| standings.get(principal)) {
-            worst = match (worst, *standing) {
-                (Standing::Banned, _) | (_, Standing::Banned) => Standing::Banned,
-                (Standing::Suspended { until: a }, Standing::Suspended { until: b }) => {
-                    Standing::Suspended { until: a.max(b) }
-                }
-                (worst, Standing::Suspended { until }) if until <= now => worst,
-                (Standing::Good, other) | (other, Standing::Good) => other,
-            };
+        let of = |principal| standings.get(principal).copied().unwrap_or(Standing::Good);
+        answer(principals.iter().map(of).fold(Standing::Good, |a, b| worse(a, b, now)))
+    }
+
+    fn worsen(&self, principal: Digest, standing: Standing, now: u64) -> BoxFuture<'_, Result<(), KernelError>> {
+        let mut standings = self.standings.write().unwrap_or_else(PoisonError::into_inner);
+        if standings.len() >= MAX_STANDINGS {
+            standings.retain(|_, standing| worse(*standing, Standing::Good, now) != Standing::Good);
         }
-        answer(worst)
+        let before = standings.get(&principal).copied().unwrap_or(Standing::Good);
+        standings.insert(principal, worse(before, standing, now));
+        answer(())
     }
 
     fn set(&self, principal: Digest, standing: Standing) -> BoxFuture<'_, Result<(), KernelError>> {
@@ -183,8 +201,8 @@ impl StandingStore for MemoryStandings {
     }
 }
 
-/// The last receipts of a kernel, in memory: 65,536 of them by default. Older ones are dropped, but never the end of
-/// the chain, so that what is left still verifies.
+/// The last receipts of a kernel, in memory: 65,536 of them by default. Older ones are dropped, and with them the start
+/// that verifying the chain needs: whoever wants all of it keeps each receipt, or another store.
 #[derive(Debug)]
 pub struct MemoryReceipts {
     capacity: usize,

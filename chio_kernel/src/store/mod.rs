@@ -7,19 +7,16 @@ mod nonces;
 mod memory;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
 use chio_core::digest::Digest;
 use chio_core::error::SignError;
 use chio_core::receipt::{ChainHead, Receipt};
 
+pub use crate::clock::BoxFuture;
+
 pub use self::memory::{MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage};
 pub use self::nonces::DpopNonceStore;
 pub(crate) use self::nonces::nonce_key;
-
-/// A boxed future. A store that has its answer at hand returns `Box::pin(std::future::ready(answer))`.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What is nobody's decision: a store that is down, a tool server that died.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,11 +106,7 @@ pub enum Spending {
 pub trait UsageStore: Send + Sync {
     /// Spends one call of one alternative at every place, or nothing at all, atomically. At each place the first
     /// alternative that has a call left is taken.
-    fn spend<'a>(
-        &'a self,
-        places: &'a [Vec<Allowance>],
-        now: u64,
-    ) -> BoxFuture<'a, Result<Spending, KernelError>>;
+    fn spend<'a>(&'a self, places: &'a [Vec<Allowance>], now: u64) -> BoxFuture<'a, Result<Spending, KernelError>>;
 
     /// Gives back what a call spent that never reached its tool server.
     fn refund<'a>(&'a self, grants: &'a [Digest]) -> BoxFuture<'a, Result<(), KernelError>>;
@@ -146,13 +139,12 @@ pub enum Standing {
 /// Knows who is suspended or banned.
 pub trait StandingStore: Send + Sync {
     /// The worst standing among these principals (see [`key_id`]).
-    fn worst<'a>(
-        &'a self,
-        principals: &'a [Digest],
-        now: u64,
-    ) -> BoxFuture<'a, Result<Standing, KernelError>>;
+    fn worst<'a>(&'a self, principals: &'a [Digest], now: u64) -> BoxFuture<'a, Result<Standing, KernelError>>;
 
-    /// Sets the standing of a principal.
+    /// Makes the standing of a principal worse, or leaves it: a suspension never takes the place of a ban.
+    fn worsen(&self, principal: Digest, standing: Standing, now: u64) -> BoxFuture<'_, Result<(), KernelError>>;
+
+    /// Sets the standing of a principal, for better or worse.
     fn set(&self, principal: Digest, standing: Standing) -> BoxFuture<'_, Result<(), KernelError>>;
 
     /// Counts a failed signature against a principal, and returns how many there are now.

@@ -75,9 +75,7 @@ impl DpopNonceStore {
             NonceAnswer::Spent => Ok(true),
             NonceAnswer::Replayed => Ok(false),
             NonceAnswer::Full => Err(KernelError::new("the nonce store is full of live nonces")),
-            NonceAnswer::QuotaExceeded => {
-                Err(KernelError::new("the capability holds its share of live nonces"))
-            }
+            NonceAnswer::QuotaExceeded => Err(KernelError::new("the capability holds its share of live nonces")),
         }
     }
 
@@ -88,8 +86,7 @@ impl DpopNonceStore {
     /// Spends a nonce.
     pub fn claim(&self, claim: &NonceClaim) -> NonceAnswer {
         // The hash is keyed at random, so nobody can aim at a shard or a bucket.
-        let entry =
-            Entry { key: half(&claim.key), account: self.hasher.hash_one(claim.account), until: claim.until };
+        let entry = Entry { key: half(&claim.key), account: self.hasher.hash_one(claim.account), until: claim.until };
         let hash = self.hasher.hash_one(entry.key);
         let index = usize::try_from(hash >> 32).unwrap_or_default().checked_rem(self.shards.len());
         let Some(shard) = index.and_then(|index| self.shards.get(index)) else { return NonceAnswer::Full };
@@ -177,12 +174,15 @@ impl Shard {
         if self.numbers.find(hash, |number| key_of(queue, dropped, *number) == Some(entry.key)).is_some() {
             return NonceAnswer::Replayed;
         }
-        let held = self.held.get(&entry.account).copied().unwrap_or_default();
-        if held >= self.limits.account {
-            return NonceAnswer::QuotaExceeded;
+        // Nobody is denied for what has expired. Each nonce is dropped once, so this is constant over time.
+        if self.is_full_for(&entry).is_some() {
+            while self.drop_expired(now, hasher) {}
         }
-        let place = u32::try_from(self.queue.len()).ok().filter(|_| self.queue.len() < self.limits.nonces);
-        let Some(place) = place else { return NonceAnswer::Full };
+        if let Some(answer) = self.is_full_for(&entry) {
+            return answer;
+        }
+        let held = self.held.get(&entry.account).copied().unwrap_or_default();
+        let Ok(place) = u32::try_from(self.queue.len()) else { return NonceAnswer::Full };
         self.held.insert(entry.account, held.saturating_add(1));
         self.queue.push_back(entry);
         let (queue, dropped) = (&self.queue, self.dropped);
@@ -192,11 +192,19 @@ impl Shard {
         NonceAnswer::Spent
     }
 
-    fn drop_expired(&mut self, now: u64, hasher: &RandomState) {
-        if self.queue.front().is_none_or(|oldest| oldest.until >= now) {
-            return;
+    fn is_full_for(&self, entry: &Entry) -> Option<NonceAnswer> {
+        if self.held.get(&entry.account).is_some_and(|held| *held >= self.limits.account) {
+            return Some(NonceAnswer::QuotaExceeded);
         }
-        let Some(oldest) = self.queue.pop_front() else { return };
+        (self.queue.len() >= self.limits.nonces).then_some(NonceAnswer::Full)
+    }
+
+    /// Drops the oldest nonce, if it has expired.
+    fn drop_expired(&mut self, now: u64, hasher: &RandomState) -> bool {
+        if self.queue.front().is_none_or(|oldest| oldest.until >= now) {
+            return false;
+        }
+        let Some(oldest) = self.queue.pop_front() else { return false };
         let first = self.dropped;
         if let Ok(number) = self.numbers.find_entry(hasher.hash_one(oldest.key), |number| *number == first) {
             number.remove();
@@ -208,6 +216,7 @@ impl Shard {
         } else {
             self.held.remove(&oldest.account);
         }
+        true
     }
 }
 
