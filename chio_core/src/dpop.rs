@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, Limits};
+use crate::capability::CapabilityToken;
 use crate::crypto::{Keypair, PublicKey, Signature, SigningBackend};
-use crate::digest::Digest;
+use crate::digest::{Arguments, Digest};
 use crate::error::{FormatError, JsonError, JsonErrorKind, SignError, document_error};
 
 /// The schema of a proof.
@@ -45,6 +46,26 @@ pub struct DpopProofBody {
 }
 
 impl DpopProofBody {
+    /// What the subject of a capability says when it calls a tool by it.
+    pub fn new(
+        capability: &CapabilityToken,
+        (tool_server, tool_name): (&str, &str),
+        arguments: &Arguments,
+        nonce: impl Into<String>,
+        issued_at: u64,
+    ) -> Self {
+        Self {
+            action_hash: arguments.digest().to_string(),
+            agent_key: capability.subject.clone(),
+            capability_id: capability.id.clone(),
+            issued_at,
+            nonce: nonce.into(),
+            schema: DPOP_SCHEMA.to_owned(),
+            tool_name: tool_name.to_owned(),
+            tool_server: tool_server.to_owned(),
+        }
+    }
+
     /// The RFC 8785 bytes, which the signature covers.
     /// Fails where `issued_at` is beyond 2^53−1.
     pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {

@@ -1,9 +1,9 @@
 //! A call as it is sent, and as it is read: the first file that a stranger's bytes reach.
 
 use chio_core::canonical::{self, Json, Limits};
-use chio_core::capability::MAX_NAME_BYTES;
+use chio_core::capability::{CapabilityChain, MAX_NAME_BYTES};
 use chio_core::digest::Arguments;
-use chio_core::dpop::MAX_PROOF_BYTES;
+use chio_core::dpop::{DpopProof, MAX_PROOF_BYTES};
 use chio_core::error::{JsonError, JsonErrorKind, excerpt};
 
 use crate::config::CallLimits;
@@ -25,6 +25,24 @@ pub struct SignedCall {
 }
 
 impl SignedCall {
+    /// A call as its caller sends it.
+    ///
+    /// Fails where the chain or the proof has no canonical form.
+    pub fn new(
+        capability: &CapabilityChain,
+        proof: &DpopProof,
+        (tool_server, tool_name): (&str, &str),
+        arguments: &Arguments,
+    ) -> Result<Self, JsonError> {
+        Ok(Self {
+            tool_server: tool_server.to_owned(),
+            tool_name: tool_name.to_owned(),
+            arguments: arguments.canonical().to_vec(),
+            capability: capability.to_json()?.to_canonical_bytes(),
+            proof: Some(proof.to_bytes()?),
+        })
+    }
+
     /// Reads a call from one JSON object with the members `tool_server`, `tool_name`, `arguments`, `capability` and
     /// `proof`; each part is held to its own limit later.
     /// Fails with `call_too_large`, or `malformed_call` where the text is not strict JSON or has other members.

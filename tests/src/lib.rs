@@ -3,6 +3,10 @@
 //! These are tests: a failure is a panic with a message.
 #![allow(clippy::missing_panics_doc)]
 
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+pub struct Readme;
+
 pub mod vectors;
 
 pub mod world;

@@ -6,7 +6,7 @@ use chio_core::canonical::Limits;
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, Terms};
 use chio_core::crypto::{Keypair, SigningBackend};
 use chio_core::digest::Arguments;
-use chio_core::dpop::{DPOP_SCHEMA, DpopProof, DpopProofBody};
+use chio_core::dpop::{DpopProof, DpopProofBody};
 use chio_kernel::clock::{ManualClock, NoPatience};
 use chio_kernel::store::MemoryReceipts;
 use chio_kernel::tool_server::Tools;
@@ -86,16 +86,7 @@ pub fn delegated(grants: Vec<Grant>) -> CapabilityChain {
 /// A proof of the usual call, as its signer would make it.
 pub fn body(chain: &CapabilityChain, arguments: &str, nonce: &str) -> DpopProofBody {
     let arguments = Arguments::parse(arguments.as_bytes(), Limits::bytes(Arguments::MAX_BYTES)).unwrap();
-    DpopProofBody {
-        action_hash: arguments.digest().to_string(),
-        agent_key: chain.leaf().subject.clone(),
-        capability_id: chain.leaf().id.clone(),
-        issued_at: NOW,
-        nonce: nonce.to_owned(),
-        schema: DPOP_SCHEMA.to_owned(),
-        tool_name: TOOL.to_owned(),
-        tool_server: SERVER.to_owned(),
-    }
+    DpopProofBody::new(chain.leaf(), (SERVER, TOOL), &arguments, nonce, NOW)
 }
 
 pub fn chain_bytes(chain: &CapabilityChain) -> Vec<u8> {

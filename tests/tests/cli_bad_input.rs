@@ -75,13 +75,17 @@ fn is_key(reads: Reads) -> bool {
 #[test]
 fn a_missing_file() {
     let place = Place::furnished();
-    each_slot("nowhere", |_| true, |reads, words| {
-        let what = match reads {
-            PublicKey => "`nowhere` is no public key and no file",
-            _ => "`nowhere` cannot be read: No such file or directory",
-        };
-        place.chio(words).failed(what);
-    });
+    each_slot(
+        "nowhere",
+        |_| true,
+        |reads, words| {
+            let what = match reads {
+                PublicKey => "`nowhere` is no public key and no file",
+                _ => "`nowhere` cannot be read: No such file or directory",
+            };
+            place.chio(words).failed(what);
+        },
+    );
     let nowhere = "call --key agent.key --root issuer.key --capability agent.cap --files nowhere $READ";
     place.chio(&words(nowhere, "")).failed("`nowhere`: No such file or directory");
     let a_file = "call --key agent.key --root issuer.key --capability agent.cap --files docs/a.md $READ";
@@ -91,10 +95,14 @@ fn a_missing_file() {
 #[test]
 fn a_directory() {
     let place = Place::furnished();
-    each_slot("docs", |_| true, |_, words| {
-        let run = place.chio(words);
-        assert!(run.failed("`docs` cannot be read: Is a directory").error_and_help().1.contains("name a file"));
-    });
+    each_slot(
+        "docs",
+        |_| true,
+        |_, words| {
+            let run = place.chio(words);
+            assert!(run.failed("`docs` cannot be read: Is a directory").error_and_help().1.contains("name a file"));
+        },
+    );
 }
 
 /// Root reads everything, unless it leaves its user namespace.
@@ -109,18 +117,22 @@ fn an_unreadable_file() {
         println!("skipped: root reads everything");
         return;
     }
-    each_slot("unreadable", |_| true, |reads, words| {
-        // Outside of its namespace root can read no private key either, so those are first in line.
-        if is_root && !matches!(reads, Any | Receipts) {
-            return;
-        }
-        let mut command = place.command(if is_root { Path::new("unshare") } else { chio() });
-        if is_root {
-            command.arg("--user").arg(chio());
-        }
-        let run = place.run(command.args(words.split_whitespace()), b"");
-        run.failed("`unreadable` cannot be read: Permission denied");
-    });
+    each_slot(
+        "unreadable",
+        |_| true,
+        |reads, words| {
+            // Outside of its namespace root can read no private key either, so those are first in line.
+            if is_root && !matches!(reads, Any | Receipts) {
+                return;
+            }
+            let mut command = place.command(if is_root { Path::new("unshare") } else { chio() });
+            if is_root {
+                command.arg("--user").arg(chio());
+            }
+            let run = place.run(command.args(words.split_whitespace()), b"");
+            run.failed("`unreadable` cannot be read: Permission denied");
+        },
+    );
 }
 
 #[test]
@@ -128,13 +140,21 @@ fn an_empty_file() {
     let place = Place::furnished();
     for (file, contents) in [("nothing", ""), ("blank", " \n\t\n")] {
         place.write_private(file, contents);
-        each_slot(file, |reads| reads != Receipts, |_, words| {
-            place.chio(words).failed(&format!("`{file}` is empty"));
-        });
+        each_slot(
+            file,
+            |reads| reads != Receipts,
+            |_, words| {
+                place.chio(words).failed(&format!("`{file}` is empty"));
+            },
+        );
     }
-    each_slot("nothing", |reads| reads == Receipts, |_, words| {
-        place.chio(words).failed("`nothing` has none");
-    });
+    each_slot(
+        "nothing",
+        |reads| reads == Receipts,
+        |_, words| {
+            place.chio(words).failed("`nothing` has none");
+        },
+    );
 }
 
 /// The same noise every time; its first byte is none that UTF-8 begins with.
@@ -156,15 +176,19 @@ fn noise() -> Vec<u8> {
 fn a_file_of_noise() {
     let place = Place::furnished();
     place.write_private("noise", noise());
-    each_slot("noise", |_| true, |reads, words| {
-        let what = match reads {
-            PrivateKey | PublicKey => "`noise` is longer than 16384 bytes",
-            Proof => "`noise` is longer than 8192 bytes",
-            Receipts => "`noise`, line 1: byte 0: the text is not UTF-8",
-            Json | Any => "`noise`, line 1, column 1: byte 0: the text is not UTF-8",
-        };
-        place.chio(words).failed(what);
-    });
+    each_slot(
+        "noise",
+        |_| true,
+        |reads, words| {
+            let what = match reads {
+                PrivateKey | PublicKey => "`noise` is longer than 16384 bytes",
+                Proof => "`noise` is longer than 8192 bytes",
+                Receipts => "`noise`, line 1: byte 0: the text is not UTF-8",
+                Json | Any => "`noise`, line 1, column 1: byte 0: the text is not UTF-8",
+            };
+            place.chio(words).failed(what);
+        },
+    );
     place.write_private("noise", &noise()[..1000]);
     each_slot("noise", is_key, |_, words| drop(place.chio(words).failed("`noise` is not a text")));
     // What a proof says is for the kernel to judge.
@@ -207,13 +231,21 @@ fn a_hundred_megabytes_of_brackets() {
         run.failed(" bytes");
         assert!(run.took < Duration::from_secs(5), "{run:#?}");
     };
-    each_slot(path.to_str().unwrap(), |_| true, |_, words| {
-        ends(&place.run(cramped(&place).args(words.split_whitespace()), b""));
-    });
-    each_slot("-", |reads| reads != PublicKey, |_, words| {
-        let input = Stdio::from(File::open(path).unwrap());
-        ends(&place.run(cramped(&place).args(words.split_whitespace()).stdin(input), b""));
-    });
+    each_slot(
+        path.to_str().unwrap(),
+        |_| true,
+        |_, words| {
+            ends(&place.run(cramped(&place).args(words.split_whitespace()), b""));
+        },
+    );
+    each_slot(
+        "-",
+        |reads| reads != PublicKey,
+        |_, words| {
+            let input = Stdio::from(File::open(path).unwrap());
+            ends(&place.run(cramped(&place).args(words.split_whitespace()).stdin(input), b""));
+        },
+    );
 }
 
 #[test]
@@ -500,10 +532,8 @@ fn files_on_a_full_disk() {
 #[test]
 fn files_that_cannot_be_written() {
     let place = Place::furnished();
-    let call = words(
-        "call --key agent.key --root issuer.key --capability agent.cap $READ --files docs --mount /docs",
-        "",
-    );
+    let call =
+        words("call --key agent.key --root issuer.key --capability agent.cap $READ --files docs --mount /docs", "");
     let issue = "issue --key issuer.key --subject agent.key --tool a/b --out";
     for words in ["keygen --out", issue, &format!("{call} --receipts")] {
         place.chio(&format!("{words} nowhere/new")).failed("`nowhere/new` cannot be written: No such file");

@@ -17,8 +17,8 @@ use chio_kernel::store::BoxFuture;
 use chio_kernel::tool_server::{ToolFailure, ToolRequest, ToolServer, Tools};
 use chio_kernel::{BuildError, Denial, Kernel, KernelError, Settings, SignedCall, ToolCall};
 use chio_tests::world::{
-    self, ARGUMENTS, NOW, SERVER, TOOL, World, agent, body, call, call_with, capability, code, docs_grant, honest, issue,
-    issuer, terms, thief,
+    self, ARGUMENTS, NOW, SERVER, TOOL, World, agent, body, call, call_with, capability, code, docs_grant, honest,
+    issue, issuer, terms, thief,
 };
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, Terms};
 use chio_core::crypto::Keypair;
 use chio_core::digest::Arguments;
-use chio_core::dpop::{DPOP_SCHEMA, DpopProof, DpopProofBody};
+use chio_core::dpop::{DpopProof, DpopProofBody};
 use chio_kernel::files::FileServer;
 use chio_kernel::store::MemoryReceipts;
 use chio_kernel::{Kernel, SignedCall, Stores};
@@ -246,26 +246,11 @@ impl Stage {
         let bug = |error: &dyn std::fmt::Display| Failure::new(error, "this is a bug: report it");
         let limits = chio_core::canonical::Limits::bytes(Arguments::MAX_BYTES);
         let arguments = Arguments::parse(arguments.as_bytes(), limits).map_err(|error| bug(&error))?;
-        let mut body = DpopProofBody {
-            action_hash: arguments.digest().to_string(),
-            agent_key: self.agent.public_key(),
-            capability_id: capability.leaf().id.clone(),
-            issued_at: self.now,
-            nonce: self.kernel.new_nonce().map_err(|error| bug(&error))?,
-            schema: DPOP_SCHEMA.to_owned(),
-            tool_name: TOOL.to_owned(),
-            tool_server: SERVER.to_owned(),
-        };
+        let nonce = self.kernel.new_nonce().map_err(|error| bug(&error))?;
+        let mut body = DpopProofBody::new(capability.leaf(), (SERVER, TOOL), &arguments, nonce, self.now);
         change(&mut body);
         let proof = DpopProof::sign(body, signer).map_err(|error| bug(&error))?;
-        let chain = capability.to_json().map_err(|error| bug(&error))?;
-        Ok(SignedCall {
-            tool_server: SERVER.to_owned(),
-            tool_name: TOOL.to_owned(),
-            arguments: arguments.canonical().to_vec(),
-            capability: chain.to_canonical_bytes(),
-            proof: Some(proof.to_bytes().map_err(|error| bug(&error))?),
-        })
+        SignedCall::new(capability, &proof, (SERVER, TOOL), &arguments).map_err(|error| bug(&error))
     }
 
     fn play(&self, Attempt { name, expected, call }: Attempt) -> Result<Row, Failure> {

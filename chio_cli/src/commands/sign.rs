@@ -4,7 +4,7 @@ use chio_core::canonical::{self, Limits};
 use chio_core::capability::{CapabilityChain, CapabilityToken};
 use chio_core::crypto::Keypair;
 use chio_core::digest::Arguments;
-use chio_core::dpop::{DPOP_SCHEMA, DpopProof, DpopProofBody};
+use chio_core::dpop::{DpopProof, DpopProofBody};
 use serde_json::json;
 
 use crate::args::{Sign, ToolName};
@@ -49,16 +49,7 @@ pub(crate) fn sign(
         let what = format!("the capability is for the key {}, and this is {}", leaf.subject, key.public_key());
         return Err(Failure::new(what, "use the key it was issued to, or have one issued to this key"));
     }
-    let body = DpopProofBody {
-        action_hash: arguments.digest().to_string(),
-        agent_key: key.public_key(),
-        capability_id: leaf.id.clone(),
-        issued_at,
-        nonce,
-        schema: DPOP_SCHEMA.to_owned(),
-        tool_name: tool.tool.clone(),
-        tool_server: tool.server.clone(),
-    };
+    let body = DpopProofBody::new(leaf, (&tool.server, &tool.tool), arguments, nonce, issued_at);
     DpopProof::sign(body, key).map_err(|error| Failure::new(error, "check the key"))
 }
 

@@ -1,0 +1,95 @@
+//! What the kernel tells a log: code, step, tool and duration; never a secret, a proof, a token or an argument.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use chio_tests::world::{self, World, agent, body, call, call_with, docs_grant, honest, issue, terms, thief};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[test]
+fn spans_have_code_step_tool_and_duration_and_no_secret() {
+    const MARKER: &str = "s3cr3t-value";
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let world = World::new();
+    let receipts = Arc::clone(&world.receipts);
+    let arguments = format!(r#"{{"path":"/srv/docs/{MARKER}"}}"#);
+    let outside = format!(r#"{{"path":"/{MARKER}"}}"#);
+    let usual = issue(terms(vec![docs_grant()]));
+    let nonce = format!("nonce-{MARKER}");
+    let calls = vec![
+        (call(&usual, &arguments, &nonce), ""),
+        (call(&usual, &arguments, &nonce), "nonce_replayed"),
+        (call(&usual, &outside, "b"), "argument_constraint_violated"),
+        (call_with(&usual, &arguments, body(&usual, &arguments, "c"), &thief()), "proof_signature_invalid"),
+        (
+            chio_kernel::SignedCall { arguments: format!(r#"{{"{MARKER}":"#).into_bytes(), ..honest("d") },
+            "malformed_call",
+        ),
+        (
+            chio_kernel::SignedCall {
+                proof: Some(format!(r#"{{"body":{{"nonce":["{MARKER}"]}}}}"#).into_bytes()),
+                ..call(&usual, &arguments, "e")
+            },
+            "proof_malformed",
+        ),
+    ];
+    let secrets: Vec<String> = calls
+        .iter()
+        .filter_map(|(call, _)| call.proof.as_ref())
+        .filter_map(|proof| serde_json::from_slice::<serde_json::Value>(proof).ok())
+        .filter_map(|proof| Some(proof["signature"].as_str()?.to_owned()))
+        .chain([usual.leaf().signature.to_string(), MARKER.to_owned()])
+        .collect();
+    tracing::subscriber::with_default(subscriber, || {
+        let kernel = world.kernel();
+        for (call, expected) in calls {
+            let answer = world::run(&kernel, call);
+            let told = match &answer {
+                Ok(_) => String::new(),
+                Err(denied) => format!("{denied} {denied:?} {}", denied.denial.public()),
+            };
+            assert!(!told.contains(MARKER), "{told}");
+            assert_eq!(answer.err().map_or("", |denied| denied.denial.code()), expected);
+        }
+    });
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for part in
+        ["chio.call", "tool_server=", "tool_name=", "code=\"nonce_replayed\"", "step=\"proof.nonce\"", "micros="]
+    {
+        assert!(log.contains(part), "{part} in {log}");
+    }
+    let receipts: Vec<u8> = receipts.all().iter().flat_map(|receipt| receipt.to_line().unwrap()).collect();
+    let receipts = String::from_utf8(receipts).unwrap();
+    for secret in secrets {
+        assert!(!log.contains(&secret), "a secret in the log: {log}");
+        assert!(!receipts.contains(&secret), "a secret in a receipt");
+    }
+    assert!(!format!("{:?}", agent()).contains(&"02".repeat(8)));
+}
