@@ -125,7 +125,7 @@ pub(crate) struct Sign {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) key: Source,
     #[command(flatten)]
-    pub(crate) call: CallArgs,
+    pub(crate) action: CallArgs,
     /// When it is signed, in Unix seconds, instead of now
     #[arg(long, value_name = "SECONDS")]
     pub(crate) at: Option<u64>,
@@ -143,7 +143,7 @@ pub(crate) struct Verify {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) proof: Source,
     #[command(flatten)]
-    pub(crate) call: CallArgs,
+    pub(crate) action: CallArgs,
     /// The name of the kernel, for capabilities with an audience
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Vec<String>,
@@ -167,7 +167,7 @@ pub(crate) struct Call {
     #[arg(long, short, value_name = "KEY", required = true)]
     pub(crate) root: Vec<String>,
     #[command(flatten)]
-    pub(crate) call: CallArgs,
+    pub(crate) action: CallArgs,
     /// The directory that the tool server serves, read-only: `list_files`, `read_file`, `search`
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) files: PathBuf,
@@ -222,10 +222,8 @@ impl std::str::FromStr for ToolName {
 
 fn seconds(text: &str) -> Result<u64, &'static str> {
     const WRONG: &str = "write it as 90s, 15m, 1h or 7d";
-    let (digits, factor) = match text.trim_end_matches(|c: char| c.is_ascii_alphabetic()) {
-        digits => (digits, text.get(digits.len()..).unwrap_or_default()),
-    };
-    let factor = match factor {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text.get(digits.len()..).unwrap_or_default() {
         "" | "s" => 1,
         "m" => 60,
         "h" => 3600,

@@ -18,18 +18,7 @@ impl Printer {
 
     /// The answer, in the one form or the other. Text may have colour: it is taken out where nobody would see it.
     pub(crate) fn answer(&self, value: &Value, text: &str) -> Result<(), Failure> {
-        self.raw(&if self.json { format!("{value}\n") } else { text.to_owned() })
-    }
-
-    /// A document that was asked for.
-    pub(crate) fn raw(&self, text: &str) -> Result<(), Failure> {
-        let mut out = anstream::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
-            Failure::new(
-                format!("standard output: {error}"),
-                "it was closed, or its disk is full; run the command again",
-            )
-        })
+        raw(&if self.json { format!("{value}\n") } else { text.to_owned() })
     }
 
     /// What went wrong. A standard error that is closed leaves the exit code to tell.
@@ -42,6 +31,14 @@ impl Printer {
             writeln!(anstream::stderr(), "{RED}error:{RESET} {what}\n {DIM}help:{RESET} {help}")
         };
     }
+}
+
+/// A document that was asked for.
+pub(crate) fn raw(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        Failure::new(format!("standard output: {error}"), "it was closed, or its disk is full; run the command again")
+    })
 }
 
 pub(crate) const RED: &str = "\u{1b}[31m";

@@ -74,10 +74,8 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// The arguments of a call: a JSON object in canonical form, and the digest that a proof binds.
-///
-/// The tool server is given these very bytes, so that it cannot read another thing than what was decided on.
-/// `Debug` shows the digest and the length, never a value.
+/// The arguments of a call: a JSON object in canonical form, and the digest that a proof binds. The tool server is given
+/// these very bytes, so that it cannot read another thing than what was decided on. `Debug` shows no value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Arguments {
     canonical: Vec<u8>,

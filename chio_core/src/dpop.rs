@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{self, Limits};
 use crate::capability::CapabilityToken;
 use crate::crypto::{Keypair, PublicKey, Signature, SigningBackend};
-use crate::digest::{Arguments, Digest};
+use crate::digest::Arguments;
 use crate::error::{FormatError, JsonError, JsonErrorKind, SignError, document_error};
 
 /// The schema of a proof.
@@ -113,12 +113,6 @@ impl DpopProof {
     /// Fails where `issued_at` is beyond 2^53−1.
     pub fn to_bytes(&self) -> Result<Vec<u8>, JsonError> {
         canonical::canonical_json_bytes(self)
-    }
-
-    /// The digest of the body: what a receipt names. Never of the signature, of which there can be several.
-    /// Fails where `issued_at` is beyond 2^53−1.
-    pub fn body_digest(&self) -> Result<Digest, JsonError> {
-        Ok(Digest::of(&self.body.canonical()?))
     }
 }
 

@@ -34,8 +34,7 @@ pub enum Event {
     Summary(Summary),
 }
 
-/// What was decided. Members that the call did not get far enough to have are absent; before the step `grants`
-/// they are claims of whoever sent it.
+/// What was decided. What the call did not get far enough to have is absent; before `grants`, what it has is claimed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// Allowed or denied.
@@ -154,8 +153,6 @@ impl ReceiptBody {
     }
 
     /// The digest that the next receipt names.
-    ///
-    /// Fails where it has no canonical form.
     pub fn digest(&self) -> Result<Digest, JsonError> {
         Ok(Digest::of(&self.canonical()?))
     }

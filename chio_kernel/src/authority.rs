@@ -15,13 +15,12 @@ use chio_core::digest::Digest;
 use chio_core::time::Window;
 use lru::LruCache;
 
-use crate::config::TrustRoot;
+use crate::config::{Settings, TrustRoot};
 use crate::denial::{Ceiling, Denial, Step};
 use crate::fence::Lapse;
 use crate::store::{KernelError, key_id};
 
 /// What a token contributes to a verified authority.
-#[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) id: Digest,
     pub(crate) grants: Vec<Grant>,
@@ -29,7 +28,6 @@ pub(crate) struct Layer {
 }
 
 /// What was found out about a chain once, and holds for as long as the chain is what it is.
-#[derive(Debug)]
 struct Facts {
     /// One a token, root first.
     layers: Vec<Layer>,
@@ -56,7 +54,6 @@ struct Facts {
 /// // Its name is all that can be had without a kernel.
 /// fn takes(_: &chio_kernel::authority::VerifiedAuthority) {}
 /// ```
-#[derive(Debug)]
 pub struct VerifiedAuthority {
     facts: Arc<Facts>,
 }
@@ -119,9 +116,10 @@ pub(crate) struct Authorities {
 }
 
 impl Authorities {
-    pub(crate) fn new(roots: Vec<TrustRoot>, names: Vec<String>, chain_bytes: usize, cache_bytes: usize) -> Self {
+    pub(crate) fn new(roots: Vec<TrustRoot>, names: Vec<String>, settings: &Settings) -> Self {
+        let cache = Mutex::new(Cache::new(settings.chain_cache_bytes));
         let roots = roots.into_iter().map(|root| (root.key.clone(), root)).collect();
-        Self { roots, names, chain_bytes, cache: Mutex::new(Cache::new(cache_bytes)) }
+        Self { roots, names, chain_bytes: settings.chain_bytes, cache }
     }
 
     /// Verifies a chain at `now`. What remains is to ask whether [`Unrevoked::ids`] are revoked.
@@ -157,8 +155,7 @@ impl Authorities {
     }
 
     fn check_trust(&self, tokens: &[CapabilityToken]) -> Result<&TrustRoot, Denial> {
-        let empty = || Denial::CapabilityMalformed { reason: "the chain is empty".into() };
-        let token = tokens.first().ok_or_else(empty)?;
+        let Some(token) = tokens.first() else { return Err(empty()) };
         let root =
             self.roots.get(&token.issuer).ok_or_else(|| Denial::IssuerUntrusted { issuer: token.issuer.clone() })?;
         match root.max_lifetime_secs {
@@ -177,6 +174,10 @@ impl Authorities {
             None => Ok(()),
         }
     }
+}
+
+fn empty() -> Denial {
+    Denial::CapabilityMalformed { reason: "the chain is empty".into() }
 }
 
 fn check_links(tokens: &[CapabilityToken]) -> Result<(), Denial> {
@@ -226,11 +227,10 @@ fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Fa
         }
         ids.push(id);
     }
-    let malformed = |reason: String| Denial::CapabilityMalformed { reason };
-    let (Some(first), Some(leaf)) = (ids.first(), tokens.last()) else {
-        return Err(malformed("the chain is empty".into()));
-    };
-    let subject = leaf.subject.prepare().map_err(|error| malformed(format!("the last subject: {error}")))?;
+    let (Some(first), Some(leaf)) = (ids.first(), tokens.last()) else { return Err(empty()) };
+    let subject = leaf.subject.prepare();
+    let subject =
+        subject.map_err(|error| Denial::CapabilityMalformed { reason: format!("the last subject: {error}") })?;
     // Every other subject is the issuer of the next token.
     let keys = std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.issuer));
     Ok(Facts {

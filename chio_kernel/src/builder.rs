@@ -13,7 +13,7 @@ use crate::authority::Authorities;
 use crate::budget::Budget;
 use crate::call::ToolCall;
 use crate::clock::{Clock, ForwardClock, SystemClock, Timer};
-use crate::config::{CallLimits, Mode, Patience, Settings, ThreatResponse, TrustRoot};
+use crate::config::{Mode, Settings, TrustRoot};
 use crate::denial::Denial;
 use crate::guard::Guard;
 use crate::kernel::Kernel;
@@ -29,9 +29,7 @@ use crate::tool_server::ToolServer;
 pub(crate) struct Parts {
     pub(crate) clock: ForwardClock,
     pub(crate) timer: Arc<dyn Timer>,
-    pub(crate) patience: Patience,
-    pub(crate) limits: CallLimits,
-    pub(crate) threat: ThreatResponse,
+    pub(crate) settings: Settings,
     pub(crate) authorities: Authorities,
     pub(crate) revocations: Arc<dyn RevocationStore>,
     pub(crate) standings: Arc<dyn StandingStore>,
@@ -189,7 +187,8 @@ impl KernelBuilder {
             }
         }
         let (timer, stores) = (self.timer, self.stores);
-        let Settings { dpop, limits, patience, threat, .. } = self.settings;
+        let settings = self.settings;
+        let Settings { dpop, patience, .. } = settings;
         let nonces = stores.nonces.unwrap_or_else(|| {
             let life = Duration::from_secs(dpop.proof_ttl_secs.saturating_add(dpop.max_clock_skew_secs));
             Arc::new(DpopNonceStore::new(dpop.nonce_store_capacity, life))
@@ -203,15 +202,12 @@ impl KernelBuilder {
             accepted_after: started_at.saturating_add(dpop.max_clock_skew_secs),
             epoch: new_epoch(),
         });
-        let cache_bytes = self.settings.chain_cache_bytes;
-        let unproven = Mutex::new(Unproven::new(self.settings.unproven_receipts_per_second));
+        let unproven = Mutex::new(Unproven::new(settings.unproven_receipts_per_second));
         let (store, store_timer) = (patience.store, || Arc::clone(&timer));
         Ok(Kernel::new(Parts {
             clock,
-            patience,
-            limits,
-            threat,
-            authorities: Authorities::new(self.roots, self.names, limits.chain_bytes, cache_bytes),
+            settings,
+            authorities: Authorities::new(self.roots, self.names, &settings),
             revocations: stores.revocations,
             standings: stores.standings,
             prover: Prover { config: dpop, nonces, timer: store_timer(), patience: store, forgetful },
@@ -231,92 +227,62 @@ impl KernelBuilder {
             timer,
         }))
     }
+}
 
+macro_rules! setters {
+    ($($(#[doc = $doc:literal])+ $name:ident($($arg:ident: $type:ty),+) |$builder:ident| $set:expr;)*) => {
+        impl KernelBuilder {$(
+            $(#[doc = $doc])+
+            #[must_use]
+            pub fn $name(self, $($arg: $type),+) -> Self {
+                let mut $builder = self;
+                $set;
+                $builder
+            }
+        )*}
+    };
+}
+
+setters! {
     /// Takes the word of a key: tokens it issues are roots. A [`TrustRoot`] can limit what they give.
-    #[must_use]
-    pub fn trust_root(mut self, root: impl Into<TrustRoot>) -> Self {
-        self.roots.push(root.into());
-        self
-    }
+    trust_root(root: impl Into<TrustRoot>) |builder| builder.roots.push(root.into());
 
     /// Gives the kernel a name. A token with an `audience` is accepted only by a kernel of that name.
-    #[must_use]
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.names.push(name.into());
-        self
-    }
+    name(name: impl Into<String>) |builder| builder.names.push(name.into());
 
     /// Adds a tool server.
-    #[must_use]
-    pub fn tool_server(mut self, name: impl Into<String>, server: impl ToolServer + 'static) -> Self {
-        self.servers.push((name.into(), Server::Here(Arc::new(server))));
-        self
-    }
+    tool_server(name: impl Into<String>, server: impl ToolServer + 'static)
+        |builder| builder.servers.push((name.into(), Server::Here(Arc::new(server))));
 
     /// Adds the name of a tool server to which the embedder dispatches: see [`crate::AuthorizedCall::finish`].
-    #[must_use]
-    pub fn tool_server_elsewhere(mut self, name: impl Into<String>) -> Self {
-        self.servers.push((name.into(), Server::Elsewhere));
-        self
-    }
+    tool_server_elsewhere(name: impl Into<String>) |builder| builder.servers.push((name.into(), Server::Elsewhere));
 
     /// Adds a guard.
-    #[must_use]
-    pub fn guard(mut self, guard: impl Guard + 'static) -> Self {
-        self.guards.push(Arc::new(guard));
-        self
-    }
+    guard(guard: impl Guard + 'static) |builder| builder.guards.push(Arc::new(guard));
 
     /// Sets whether denials of calls to a tool server deny. Anything but `enforce` is warned of, and written in every
     /// receipt.
-    #[must_use]
-    pub fn mode(mut self, tool_server: impl Into<String>, mode: Mode) -> Self {
-        self.server_modes.insert(tool_server.into(), mode);
-        self
-    }
+    mode(tool_server: impl Into<String>, mode: Mode) |builder| builder.server_modes.insert(tool_server.into(), mode);
 
     /// Sets the same for a subject, by the text of its key. It counts from the moment at which the subject is proven,
     /// and then before the mode of the tool server.
-    #[must_use]
-    pub fn subject_mode(mut self, principal: impl fmt::Display, mode: Mode) -> Self {
-        self.subject_modes.insert(principal.to_string(), mode);
-        self
-    }
+    subject_mode(principal: impl fmt::Display, mode: Mode)
+        |builder| builder.subject_modes.insert(principal.to_string(), mode);
 
     /// Sets the key that signs receipts. Without one, and with the feature `os`, a new one is made at every start.
-    #[must_use]
-    pub fn signing_key(mut self, key: impl SigningBackend + 'static) -> Self {
-        self.key = Some(Arc::new(key));
-        self
-    }
+    signing_key(key: impl SigningBackend + 'static) |builder| builder.key = Some(Arc::new(key));
 
     /// Sets the clock. It is wrapped so that it never runs backwards.
-    #[must_use]
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Box::new(clock);
-        self
-    }
+    clock(clock: impl Clock + 'static) |builder| builder.clock = Box::new(clock);
 
     /// Sets the timer that ends the patience with foreign code. Without the feature `os` the default has none at all.
-    #[must_use]
-    pub fn timer(mut self, timer: impl Timer + 'static) -> Self {
-        self.timer = Arc::new(timer);
-        self
-    }
+    timer(timer: impl Timer + 'static) |builder| builder.timer = Arc::new(timer);
 
     /// Sets everything that is a number.
-    #[must_use]
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = settings;
-        self
-    }
+    settings(settings: Settings) |builder| builder.settings = settings;
 
     /// Sets what the kernel remembers with.
-    #[must_use]
-    pub fn stores(mut self, stores: Stores) -> Self {
-        self.stores = stores;
-        self
-    }
+    stores(stores: Stores) |builder| builder.stores = stores;
 }
 
 #[cfg(feature = "os")]

@@ -6,7 +6,7 @@ use chio_core::digest::Arguments;
 use chio_core::dpop::{DpopProof, MAX_PROOF_BYTES};
 use chio_core::error::{JsonError, JsonErrorKind, excerpt};
 
-use crate::config::CallLimits;
+use crate::config::Settings;
 use crate::denial::Denial;
 
 /// A tool call with its capability and its proof, as they were sent: nothing of it is read yet.
@@ -26,7 +26,6 @@ pub struct SignedCall {
 
 impl SignedCall {
     /// A call as its caller sends it.
-    ///
     /// Fails where the chain or the proof has no canonical form.
     pub fn new(
         capability: &CapabilityChain,
@@ -46,9 +45,9 @@ impl SignedCall {
     /// Reads a call from one JSON object with the members `tool_server`, `tool_name`, `arguments`, `capability` and
     /// `proof`; each part is held to its own limit later.
     /// Fails with `call_too_large`, or `malformed_call` where the text is not strict JSON or has other members.
-    pub fn parse(text: &[u8], limits: CallLimits) -> Result<Self, Denial> {
-        let bytes = [limits.chain_bytes, MAX_PROOF_BYTES, MAX_NAME_BYTES, MAX_NAME_BYTES, 1024];
-        let bytes = bytes.into_iter().fold(limits.arguments.bytes, usize::saturating_add);
+    pub fn parse(text: &[u8], settings: &Settings) -> Result<Self, Denial> {
+        let bytes = [settings.chain_bytes, MAX_PROOF_BYTES, MAX_NAME_BYTES, MAX_NAME_BYTES, 1024];
+        let bytes = bytes.into_iter().fold(settings.arguments.bytes, usize::saturating_add);
         // The nesting limit holds for the whole, so each part has one level less.
         let json = canonical::parse(text, Limits::bytes(bytes)).map_err(|error| json_denial(&error))?;
         let malformed = |reason: &str| Denial::MalformedCall { reason: reason.to_owned() };

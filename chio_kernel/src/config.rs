@@ -12,8 +12,10 @@ use chio_core::digest::Arguments;
 pub struct Settings {
     /// How long proofs are fresh, and how many nonces the default store remembers.
     pub dpop: DpopConfig,
-    /// How much of a call is read.
-    pub limits: CallLimits,
+    /// How much of the arguments is read: 1 MiB and a nesting of 64.
+    pub arguments: Limits,
+    /// How many bytes of a capability chain are read: 256 KiB, and never more.
+    pub chain_bytes: usize,
     /// How long to wait for stores, guards and tool servers.
     pub patience: Patience,
     /// What attacks lead to.
@@ -28,27 +30,13 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             dpop: DpopConfig::default(),
-            limits: CallLimits::default(),
+            arguments: Limits::bytes(Arguments::MAX_BYTES),
+            chain_bytes: MAX_CHAIN_BYTES,
             patience: Patience::default(),
             threat: ThreatResponse::default(),
             unproven_receipts_per_second: 100,
             chain_cache_bytes: 64 << 20,
         }
-    }
-}
-
-/// How much of a call is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallLimits {
-    /// The arguments: 1 MiB and a nesting of 64 by default.
-    pub arguments: Limits,
-    /// The capability chain, in bytes: 256 KiB by default, and at most.
-    pub chain_bytes: usize,
-}
-
-impl Default for CallLimits {
-    fn default() -> Self {
-        Self { arguments: Limits::bytes(Arguments::MAX_BYTES), chain_bytes: MAX_CHAIN_BYTES }
     }
 }
 

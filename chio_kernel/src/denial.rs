@@ -2,88 +2,57 @@
 
 use std::fmt;
 
-/// Where in the pipeline a call was denied, in the order of the pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Step {
-    /// Reading the call, its limits and the clock.
-    Call,
-    /// The capability chain: form, trust, links, windows, signatures, revocation.
-    Authority,
-    /// Whether the subject and the issuers are suspended or banned.
-    Standing,
-    /// Whether there is a proof that can be read.
-    ProofForm,
-    /// Step 1 of 6.
-    ProofSchema,
-    /// Step 2 of 6.
-    ProofSender,
-    /// Step 3 of 6.
-    ProofBinding,
-    /// Step 4 of 6.
-    ProofFreshness,
-    /// Step 5 of 6.
-    ProofSignature,
-    /// Step 6 of 6. Up to here a denial proves nothing about anyone: a captured call comes as far without its key.
-    ProofNonce,
-    /// Whether every token of the chain grants the call.
-    Grants,
-    /// Whether the grants have calls left.
-    Budget,
-    /// The guards of the kernel's owner.
-    Guards,
-    /// Writing the receipt, before anything is dispatched.
-    Receipt,
-}
+macro_rules! named {
+    ($(#[$meta:meta])* pub enum $enum:ident { $($variant:ident = $name:literal,)* }) => {
+        $(#[$meta])*
+        pub enum $enum { $(#[doc = concat!("`", $name, "`")] $variant,)* }
 
-impl Step {
-    /// The name, as receipts and programs have it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Call => "call",
-            Self::Authority => "authority",
-            Self::Standing => "standing",
-            Self::ProofForm => "proof.form",
-            Self::ProofSchema => "proof.schema",
-            Self::ProofSender => "proof.sender",
-            Self::ProofBinding => "proof.binding",
-            Self::ProofFreshness => "proof.freshness",
-            Self::ProofSignature => "proof.signature",
-            Self::ProofNonce => "proof.nonce",
-            Self::Grants => "grants",
-            Self::Budget => "budget",
-            Self::Guards => "guards",
-            Self::Receipt => "receipt",
+        impl $enum {
+            /// The name, as receipts and programs have it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
         }
+
+        impl fmt::Display for $enum {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+named! {
+    /// Where in the pipeline a call was denied, in the order of the pipeline.
+    ///
+    /// Up to `proof.nonce` a denial proves nothing about anyone: a captured call comes as far without its key.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Step {
+        Call = "call",
+        Authority = "authority",
+        Standing = "standing",
+        ProofForm = "proof.form",
+        ProofSchema = "proof.schema",
+        ProofSender = "proof.sender",
+        ProofBinding = "proof.binding",
+        ProofFreshness = "proof.freshness",
+        ProofSignature = "proof.signature",
+        ProofNonce = "proof.nonce",
+        Grants = "grants",
+        Budget = "budget",
+        Guards = "guards",
+        Receipt = "receipt",
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What a proof binds to the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binding {
-    /// The id of the leaf capability.
-    CapabilityId,
-    /// The tool server.
-    ToolServer,
-    /// The tool.
-    ToolName,
-    /// The digest of the arguments.
-    ActionHash,
-}
-
-impl fmt::Display for Binding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CapabilityId => "capability_id",
-            Self::ToolServer => "tool_server",
-            Self::ToolName => "tool_name",
-            Self::ActionHash => "action_hash",
-        })
+named! {
+    /// What a proof binds to the call.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Binding {
+        CapabilityId = "capability_id",
+        ToolServer = "tool_server",
+        ToolName = "tool_name",
+        ActionHash = "action_hash",
     }
 }
 

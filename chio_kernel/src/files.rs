@@ -1,123 +1,45 @@
-//! A read-only tool server of one directory.
-//!
-//! The directory is opened once; all else is opened relative to that handle (`openat2` with `RESOLVE_BENEATH`
-//! on Linux), so neither `..` nor a link nor a directory that is swapped for a link meanwhile leads out of
-//! it. Its tools take a JSON object of these members, and no others:
-//!
-//! - `list_files {path, limit?}`: the entries of a directory, sorted by name:
-//!   `{entries: [{name, kind: "file"|"directory"|"symlink"|"other", bytes?}], truncated}`. `limit` is from 1 to
-//!   10,000 entries, by default 1,000. `bytes` is the size of a regular file.
-//! - `read_file {path, offset?, limit?}`: text of a regular UTF-8 file: `{path, text, bytes, truncated}`.
-//!   `offset` and `limit` count bytes; `limit` is from 1 to 1 MiB, which is the default, and never cuts a
-//!   character. `bytes` is the size of the whole file. From an offset past the end on, the text is empty.
-//! - `search {path, query, limit?}`: the lines below a directory that contain `query`, as
-//!   `{matches: [{path, line, text}], truncated}`. `limit` is from 1 to 1,000 lines, by default 100; `text` is
-//!   the line's first 200 characters. Links are not followed; files that are not UTF-8 or larger than 4 MiB
-//!   are passed over. `truncated` says that more was left out: by `limit`, after 10,000 entries, below 32
-//!   levels of directories, or because it could not be read.
-//!
-//! What no path can name (a name that is not UTF-8, or has a backslash) is left out of listings and searches.
-//!
-//! A link that stays inside may be read through: what a `path_containment` grants is a place in the tree of
-//! names, so whoever can make links in the directory decides what else of that directory is seen there.
+//! A read-only tool server of one directory. What its tools take and give is told by [`chio_files`].
 
-mod tree;
-
-mod search;
-
-#[cfg(unix)]
-#[cfg(test)]
-mod tests;
-
-use std::fmt;
 use std::future::ready;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
-use chio_core::canonical::{self, Json};
-use chio_core::digest::Arguments;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use chio_core::canonical::Json;
+use chio_files::Files;
 
-use self::tree::Tree;
-use crate::store::BoxFuture;
+use crate::clock::BoxFuture;
 use crate::tool_server::{ToolFailure, ToolRequest, ToolServer};
 
-/// The tools `list_files`, `read_file` and `search` of one directory: see [the module](self).
-///
-/// A call runs on a thread for what blocks, so that a slow disk holds no executor up.
+/// The tools `list_files`, `read_file` and `search` of one directory. A call runs on a thread for what blocks, so that a
+/// slow disk holds no executor up.
 pub struct FileServer {
-    tree: Arc<Tree>,
+    files: Arc<Files>,
 }
 
 impl FileServer {
-    /// Serves a directory under its own name: absolute, and with every link on the way to it resolved.
-    /// Fails where it is not a directory that can be opened, or its name is none that a `path_containment` constraint
-    /// can hold (not UTF-8, a backslash): [`Self::mounted`] takes another.
+    /// Serves a directory under its own name: see [`Files::new`].
     pub fn new(root: impl AsRef<Path>) -> io::Result<Self> {
-        let root = root.as_ref();
-        let name = std::fs::canonicalize(root).map_err(|error| cannot_serve(root, &error))?;
-        let not_text = || io::Error::new(io::ErrorKind::InvalidInput, "its name is not UTF-8");
-        let text = name.to_str().ok_or_else(not_text).map_err(|error| cannot_serve(root, &error))?;
-        Self::mounted(&name, text)
+        Ok(Self { files: Arc::new(Files::new(root)?) })
     }
 
-    /// Serves a directory under another absolute name: its `a.md` is `/docs/a.md` where it is mounted at
-    /// `/docs`.
-    /// Fails where it is not a directory that can be opened, or `mount` is not absolute or has an empty, `.` or `..`
-    /// segment, a NUL or a backslash.
+    /// Serves a directory under another absolute name: see [`Files::mounted`].
     pub fn mounted(root: impl AsRef<Path>, mount: &str) -> io::Result<Self> {
-        let root = root.as_ref();
-        let dir = Dir::open_ambient_dir(root, ambient_authority());
-        let tree = dir.and_then(|dir| Tree::new(dir, mount)).map_err(|error| cannot_serve(root, &error))?;
-        Ok(Self { tree: Arc::new(tree) })
-    }
-
-    fn run<A, R>(
-        &self,
-        arguments: &Arguments,
-        tool: fn(&Tree, &A) -> Result<R, ToolFailure>,
-    ) -> BoxFuture<'static, Result<Json, ToolFailure>>
-    where
-        A: DeserializeOwned + Send + 'static,
-        R: Serialize + 'static,
-    {
-        let arguments: A = match arguments.deserialize() {
-            Ok(arguments) => arguments,
-            Err(error) => return Box::pin(ready(Err(ToolFailure::Tool(error.to_string())))),
-        };
-        let tree = Arc::clone(&self.tree);
-        Box::pin(blocking::unblock(move || {
-            canonical::to_json(&tool(&tree, &arguments)?)
-                .map_err(|error| ToolFailure::Failed(format!("its result is not strict JSON: {error}")))
-        }))
+        Ok(Self { files: Arc::new(Files::mounted(root, mount)?) })
     }
 }
 
 impl ToolServer for FileServer {
     fn has_tool(&self, tool_name: &str) -> bool {
-        matches!(tool_name, "list_files" | "read_file" | "search")
+        Files::has_tool(tool_name)
     }
 
     fn call<'a>(&'a self, request: ToolRequest<'a>) -> BoxFuture<'a, Result<Json, ToolFailure>> {
-        match request.tool_name {
-            "list_files" => self.run(request.arguments, Tree::list),
-            "read_file" => self.run(request.arguments, Tree::read),
-            "search" => self.run(request.arguments, search::search),
-            _ => Box::pin(ready(Err(ToolFailure::NotReached("there is no such tool".into())))),
+        if !Files::has_tool(request.tool_name) {
+            return Box::pin(ready(Err(ToolFailure::NotReached("there is no such tool".into()))));
         }
+        let (files, tool_name) = (Arc::clone(&self.files), request.tool_name.to_owned());
+        let arguments = request.arguments.clone();
+        Box::pin(blocking::unblock(move || files.call(&tool_name, &arguments).map_err(ToolFailure::Tool)))
     }
-}
-
-impl fmt::Debug for FileServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileServer({}/)", self.tree.mount())
-    }
-}
-
-fn cannot_serve(root: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot serve the files of `{}`: {error}", root.display()))
 }

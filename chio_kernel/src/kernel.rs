@@ -8,7 +8,7 @@ use chio_core::canonical::Json;
 use chio_core::crypto::PublicKey;
 use chio_core::digest::Digest;
 use chio_core::error::excerpt;
-use chio_core::receipt::{Decision, Event, Outcome, OutcomeStatus, Receipt, Verdict};
+use chio_core::receipt::{Event, Outcome, OutcomeStatus, Receipt, Verdict};
 use chio_core::time::Window;
 use tracing::Instrument as _;
 
@@ -20,7 +20,8 @@ use crate::config::Mode;
 use crate::denial::{Denial, Step};
 use crate::fence::{Lapse, fenced};
 use crate::grants::CoveredCall;
-use crate::proof::{ProvenCall, SchemeProof};
+use crate::proof::SchemeProof;
+use crate::receipts::Found;
 use crate::scheme::{Claims, ProofScheme};
 use crate::store::{KernelError, key_id};
 use crate::tool_server::{ToolFailure, ToolRequest};
@@ -87,7 +88,7 @@ impl Kernel {
         let claims = match (self.read(tool_server, tool_name, arguments), self.parts.clock.now()) {
             (Ok(call), Ok(now)) => {
                 let verify = || scheme.verify(credential, &call, now);
-                let verified = fenced(&*self.parts.timer, Some(self.parts.patience.guard), verify).await;
+                let verified = fenced(&*self.parts.timer, Some(self.parts.settings.patience.guard), verify).await;
                 let lapsed = |lapse| Err(Denial::ProofMalformed { reason: format!("its scheme {lapse}") });
                 verified.unwrap_or_else(lapsed).and_then(|claims| claims.named_by(scheme.name()))
             }
@@ -117,7 +118,7 @@ impl Kernel {
     }
 
     fn read(&self, tool_server: &str, tool_name: &str, arguments: &[u8]) -> Result<ToolCall, Denial> {
-        ToolCall::parse(tool_server, tool_name, arguments, self.parts.limits.arguments)
+        ToolCall::parse(tool_server, tool_name, arguments, self.parts.settings.arguments)
     }
 
     /// Every decision is made, recorded and traced here.
@@ -201,7 +202,7 @@ impl Kernel {
         found: &mut Found,
     ) -> Result<Vec<Digest>, Denial> {
         let parts = &*self.parts;
-        let (timer, patience) = (&*parts.timer, parts.patience.store);
+        let (timer, patience) = (&*parts.timer, parts.settings.patience.store);
 
         let (authority, evidence) = self.authority(presented, now).await?;
         found.authority(&authority);
@@ -219,7 +220,7 @@ impl Kernel {
         let covered = CoveredCall::new(proven)?;
         parts.check_exists(covered.proven.call())?;
         let paid: PaidCall = parts.budget.spend(covered, now).await?;
-        if let Err(denial) = guard::ask(&parts.guards, &paid, timer, parts.patience.guard, now).await {
+        if let Err(denial) = guard::ask(&parts.guards, &paid, timer, parts.settings.patience.guard, now).await {
             parts.budget.refund(&paid.spent).await;
             return Err(denial);
         }
@@ -247,15 +248,15 @@ impl Kernel {
             }
         };
         let ask = || parts.revocations.first_revoked(unrevoked.ids());
-        let answer = fenced(&*parts.timer, Some(parts.patience.store), ask).await;
+        let answer = fenced(&*parts.timer, Some(parts.settings.patience.store), ask).await;
         Ok((unrevoked.given(answer)?, evidence))
     }
 
     async fn respond(&self, denial: &Denial, found: &Found, now: u64) {
         let parts = &*self.parts;
         if let Some(subject) = found.subject_id {
-            let (timer, patience) = (&*parts.timer, parts.patience.store);
-            standing::respond(denial, subject, &parts.threat, &*parts.standings, timer, patience, now).await;
+            let (timer, patience) = (&*parts.timer, parts.settings.patience.store);
+            standing::respond(denial, subject, &parts.settings.threat, &*parts.standings, timer, patience, now).await;
         }
     }
 
@@ -276,7 +277,8 @@ impl Kernel {
         found.decision.verdict = Verdict::Allow;
         match parts.ledger.record(Event::Decision(found.decision), now).await {
             Ok(receipt) => {
-                Ok(AuthorizedCall { kernel: self.clone(), call, principal, spent, unenforced, receipt, now })
+                let (kernel, started) = (self.clone(), Instant::now());
+                Ok(AuthorizedCall { kernel, call, principal, spent, unenforced, receipt, now, started })
             }
             Err(error) => {
                 parts.budget.refund(&spent).await;
@@ -317,46 +319,6 @@ enum Evidence<'a> {
     Scheme(SchemeProof),
 }
 
-/// What has been found out about a call so far, for its receipt.
-struct Found {
-    decision: Decision,
-    subject_id: Option<Digest>,
-    subject_mode: Option<Mode>,
-    is_proven: bool,
-}
-
-impl Found {
-    fn new(tool_server: &str, tool_name: &str) -> Self {
-        let decision = Decision {
-            verdict: Verdict::Deny,
-            code: None,
-            step: None,
-            mode: Mode::Enforce.name().to_owned(),
-            capability_id: None,
-            subject: None,
-            tool_server: excerpt(tool_server),
-            tool_name: excerpt(tool_name),
-            action_hash: None,
-            proof_hash: None,
-        };
-        Self { decision, subject_id: None, subject_mode: None, is_proven: false }
-    }
-
-    fn authority(&mut self, authority: &VerifiedAuthority) {
-        self.decision.capability_id = Some(authority.capability_id().to_owned());
-        self.decision.subject = Some(authority.principal().to_owned());
-        self.subject_id = authority.principals().first().copied();
-    }
-
-    fn proven(&mut self, proven: &ProvenCall, subject_mode: Option<Mode>) {
-        proven.call().tool_server().clone_into(&mut self.decision.tool_server);
-        proven.call().tool_name().clone_into(&mut self.decision.tool_name);
-        self.decision.proof_hash = proven.proof_hash();
-        self.is_proven = true;
-        self.subject_mode = subject_mode;
-    }
-}
-
 /// A call that may be dispatched, once. Its receipt is written.
 ///
 /// It cannot be made by hand, and it cannot be dispatched twice:
@@ -377,6 +339,7 @@ impl Found {
 ///     call.dispatch().await;
 /// }
 /// ```
+#[derive(Debug)]
 #[must_use = "an authorized call that is not dispatched leaves a receipt without an outcome"]
 pub struct AuthorizedCall {
     kernel: Kernel,
@@ -386,6 +349,7 @@ pub struct AuthorizedCall {
     unenforced: Option<Denial>,
     receipt: Receipt,
     now: u64,
+    started: Instant,
 }
 
 impl AuthorizedCall {
@@ -411,7 +375,6 @@ impl AuthorizedCall {
 
     /// Calls the tool server, and writes the receipt of the outcome.
     pub async fn dispatch(self) -> Completed {
-        let started = Instant::now();
         let request = ToolRequest {
             tool_name: self.call.tool_name(),
             arguments: self.call.arguments(),
@@ -420,7 +383,7 @@ impl AuthorizedCall {
         let parts = &*self.kernel.parts;
         let result = match parts.servers.get(self.call.tool_server()) {
             Some(Server::Here(server)) => {
-                match fenced(&*parts.timer, parts.patience.tool_server, || server.call(request)).await {
+                match fenced(&*parts.timer, parts.settings.patience.tool_server, || server.call(request)).await {
                     Ok(result) => result,
                     Err(Lapse::TimedOut) => Err(ToolFailure::TimedOut),
                     Err(Lapse::Panicked) => Err(ToolFailure::Failed("it panicked".into())),
@@ -436,27 +399,18 @@ impl AuthorizedCall {
             Err(ToolFailure::TimedOut) => OutcomeStatus::TimedOut,
         };
         let result_hash = result.as_ref().ok().map(|json| Digest::of(&json.to_canonical_bytes()));
-        let receipt = self.finish_after(status, result_hash, started).await;
+        let receipt = self.finish(status, result_hash).await;
         Completed { result, receipt }
     }
 
     /// Writes the receipt of the outcome of a call that was dispatched by other means.
     /// Fails where the receipt cannot be written. The call has had its effect all the same.
     pub async fn finish(self, status: OutcomeStatus, result_hash: Option<Digest>) -> Result<Receipt, KernelError> {
-        self.finish_after(status, result_hash, Instant::now()).await
-    }
-
-    async fn finish_after(
-        self,
-        status: OutcomeStatus,
-        result_hash: Option<Digest>,
-        started: Instant,
-    ) -> Result<Receipt, KernelError> {
         let parts = &*self.kernel.parts;
         if status == OutcomeStatus::NotReached {
             parts.budget.refund(&self.spent).await;
         }
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let of = self.receipt.body.sequence;
         // A clock that fails now does not undo what happened: the time of the decision stands in.
         let now = parts.clock.now().unwrap_or(self.now);
@@ -468,17 +422,11 @@ impl AuthorizedCall {
     }
 }
 
-macro_rules! debug_by_name {
-    ($($name:ident)*) => {$(
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(stringify!($name))
-            }
-        }
-    )*};
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kernel")
+    }
 }
-
-debug_by_name!(Kernel AuthorizedCall);
 
 /// A call that was dispatched.
 #[derive(Debug)]

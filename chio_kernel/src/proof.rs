@@ -25,7 +25,6 @@ use crate::store::NonceStore;
 /// // Its name is all that can be had without a kernel.
 /// fn takes(_: &chio_kernel::proof::ProvenCall) {}
 /// ```
-#[derive(Debug)]
 pub struct ProvenCall {
     authority: VerifiedAuthority,
     call: Arc<ToolCall>,

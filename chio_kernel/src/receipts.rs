@@ -6,12 +6,56 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chio_core::crypto::SigningBackend;
-use chio_core::error::SignError;
-use chio_core::receipt::{ChainHead, Event, Receipt, Summary};
+use chio_core::digest::Digest;
+use chio_core::error::{SignError, excerpt};
+use chio_core::receipt::{ChainHead, Decision, Event, Receipt, Summary, Verdict};
 
+use crate::authority::VerifiedAuthority;
 use crate::clock::Timer;
+use crate::config::Mode;
 use crate::fence::fenced;
+use crate::proof::ProvenCall;
 use crate::store::{KernelError, ReceiptStore};
+
+/// What has been found out about a call so far, for its receipt.
+pub(crate) struct Found {
+    pub(crate) decision: Decision,
+    pub(crate) subject_id: Option<Digest>,
+    pub(crate) subject_mode: Option<Mode>,
+    pub(crate) is_proven: bool,
+}
+
+impl Found {
+    pub(crate) fn new(tool_server: &str, tool_name: &str) -> Self {
+        let decision = Decision {
+            verdict: Verdict::Deny,
+            code: None,
+            step: None,
+            mode: Mode::Enforce.name().to_owned(),
+            capability_id: None,
+            subject: None,
+            tool_server: excerpt(tool_server),
+            tool_name: excerpt(tool_name),
+            action_hash: None,
+            proof_hash: None,
+        };
+        Self { decision, subject_id: None, subject_mode: None, is_proven: false }
+    }
+
+    pub(crate) fn authority(&mut self, authority: &VerifiedAuthority) {
+        self.decision.capability_id = Some(authority.capability_id().to_owned());
+        self.decision.subject = Some(authority.principal().to_owned());
+        self.subject_id = authority.principals().first().copied();
+    }
+
+    pub(crate) fn proven(&mut self, proven: &ProvenCall, subject_mode: Option<Mode>) {
+        proven.call().tool_server().clone_into(&mut self.decision.tool_server);
+        proven.call().tool_name().clone_into(&mut self.decision.tool_name);
+        self.decision.proof_hash = proven.proof_hash();
+        self.is_proven = true;
+        self.subject_mode = subject_mode;
+    }
+}
 
 /// Appends to the kernel's chain of receipts.
 pub(crate) struct Ledger {

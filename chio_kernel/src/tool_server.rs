@@ -60,15 +60,6 @@ pub trait ToolServer: Send + Sync {
 type Handler = Box<dyn Fn(&Arguments) -> BoxFuture<'static, Result<Json, ToolFailure>> + Send + Sync>;
 
 /// Tools made of closures with typed arguments.
-///
-/// ```
-/// use chio_kernel::tool_server::Tools;
-///
-/// #[derive(serde::Deserialize)]
-/// struct Sum { a: f64, b: f64 }
-///
-/// let tools = Tools::new().tool("add", |sum: Sum| Ok(sum.a + sum.b));
-/// ```
 #[derive(Default)]
 pub struct Tools {
     tools: BTreeMap<String, Handler>,
@@ -83,8 +74,7 @@ impl Tools {
     /// Adds a tool that answers at once. It runs on the executor's thread: what takes long belongs into
     /// [`Self::async_tool`].
     ///
-    /// Arguments that do not fit its type are answered with [`ToolFailure::Tool`]; the `Err` of the closure is the
-    /// text of one, too.
+    /// Arguments that do not fit its type, and the `Err` of the closure, are answered with [`ToolFailure::Tool`].
     #[must_use]
     pub fn tool<A, R>(
         self,
@@ -134,11 +124,5 @@ impl ToolServer for Tools {
             Some(tool) => tool(request.arguments),
             None => Box::pin(ready(Err(ToolFailure::NotReached("there is no such tool".into())))),
         }
-    }
-}
-
-impl fmt::Debug for Tools {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.tools.keys()).finish()
     }
 }

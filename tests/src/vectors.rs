@@ -14,7 +14,7 @@ use chio_core::crypto::PublicKey;
 use chio_core::digest::Digest;
 use chio_core::dpop::DpopProofBody;
 use chio_kernel::clock::{ManualClock, NoPatience};
-use chio_kernel::config::{CallLimits, TrustRoot};
+use chio_kernel::config::TrustRoot;
 use chio_kernel::guard::{Guard, GuardAnswer, GuardView};
 use chio_kernel::store::{
     BoxFuture, DpopNonceStore, KernelError, MemoryRevocations, MemoryStandings, NonceAnswer, NonceClaim, NonceStore,
@@ -172,10 +172,7 @@ impl KernelSetup {
             .clock(clock.clone())
             .timer(NoPatience)
             .signing_key(kernel_key())
-            .settings(Settings {
-                limits: CallLimits { arguments: Limits::bytes(self.max_argument_bytes), ..CallLimits::default() },
-                ..Settings::default()
-            })
+            .settings(Settings { arguments: Limits::bytes(self.max_argument_bytes), ..Settings::default() })
             .stores(Stores {
                 nonces: Some(nonces),
                 revocations: Arc::new(revocations),

@@ -22,24 +22,25 @@ use chio_tests::world::{
 };
 use serde_json::{Value, json};
 
+type Seen = Arc<Mutex<Vec<(Vec<u8>, String)>>>;
+
+struct Keeper(Seen);
+
+impl ToolServer for Keeper {
+    fn has_tool(&self, _: &str) -> bool {
+        true
+    }
+    fn call<'a>(&'a self, request: ToolRequest<'a>) -> BoxFuture<'a, Result<chio_core::canonical::Json, ToolFailure>> {
+        self.0.lock().unwrap().push((request.arguments.canonical().to_vec(), request.principal.to_owned()));
+        Box::pin(ready(Ok(chio_core::canonical::Json::Null)))
+    }
+}
+
 #[test]
 fn a_call_reaches_its_tool_in_canonical_bytes() {
     let world = World::new();
-    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seen = Seen::default();
     let keeper = Arc::clone(&seen);
-    struct Keeper(Arc<Mutex<Vec<(Vec<u8>, String)>>>);
-    impl ToolServer for Keeper {
-        fn has_tool(&self, _: &str) -> bool {
-            true
-        }
-        fn call<'a>(
-            &'a self,
-            request: ToolRequest<'a>,
-        ) -> BoxFuture<'a, Result<chio_core::canonical::Json, ToolFailure>> {
-            self.0.lock().unwrap().push((request.arguments.canonical().to_vec(), request.principal.to_owned()));
-            Box::pin(ready(Ok(chio_core::canonical::Json::Null)))
-        }
-    }
     let builder = Kernel::builder().trust_root(issuer().public_key()).clock(world.clock.clone());
     let kernel = builder.tool_server(SERVER, Keeper(keeper)).build().unwrap();
     world.clock.set(NOW);

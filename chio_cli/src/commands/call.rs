@@ -17,8 +17,8 @@ use crate::print::{DIM, Printer, RESET};
 
 pub(crate) fn run(args: Call, printer: &Printer) -> Result<Exit, Failure> {
     let key = files::read_key(&args.key)?;
-    let (capability, chain) = files::read_chain(&args.call.capability)?;
-    let arguments = files::read_arguments(&args.call.arguments)?;
+    let (capability, chain) = files::read_chain(&args.action.capability)?;
+    let arguments = files::read_arguments(&args.action.arguments)?;
     let (kernel, receipts) = kernel(&args)?;
     if let Some(path) = args.receipts.as_ref().filter(|path| path.exists()) {
         let what = format!("`{}` is there already, and was kept", path.display());
@@ -27,10 +27,10 @@ pub(crate) fn run(args: Call, printer: &Printer) -> Result<Exit, Failure> {
 
     // The nonce is one that this kernel gives out: it started just now, and takes no other for half a minute.
     let nonce = kernel.new_nonce().map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
-    let proof = sign::sign(&key, &chain, &args.call.tool, &arguments, nonce, at(None)?)?;
+    let proof = sign::sign(&key, &chain, &args.action.tool, &arguments, nonce, at(None)?)?;
     let call = SignedCall {
-        tool_server: args.call.tool.server,
-        tool_name: args.call.tool.tool,
+        tool_server: args.action.tool.server,
+        tool_name: args.action.tool.tool,
         arguments: arguments.canonical().to_vec(),
         capability,
         proof: Some(sign::text(&proof)?.into_bytes()),
@@ -60,16 +60,16 @@ pub(crate) fn run(args: Call, printer: &Printer) -> Result<Exit, Failure> {
 }
 
 fn kernel(args: &Call) -> Result<(Kernel, Arc<MemoryReceipts>), Failure> {
-    let served = match &args.mount {
+    let opened = match &args.mount {
         Some(mount) => FileServer::mounted(&args.files, mount),
         None => FileServer::new(&args.files),
     };
-    let server = served.map_err(|error| {
+    let server = opened.map_err(|error| {
         Failure::new(format!("`{}` cannot be served: {error}", args.files.display()), "name a directory you may read")
     })?;
     let receipts = Arc::new(MemoryReceipts::default());
     let stores = Stores { receipts: Arc::<MemoryReceipts>::clone(&receipts), ..Stores::default() };
-    let mut builder = Kernel::builder().tool_server(&args.call.tool.server, server).stores(stores);
+    let mut builder = Kernel::builder().tool_server(&args.action.tool.server, server).stores(stores);
     for root in &args.root {
         builder = builder.trust_root(files::read_public_key(root)?);
     }

@@ -93,9 +93,9 @@ impl Stage {
     fn new() -> Result<Self, Failure> {
         let keypair = || Keypair::generate().map_err(|error| Failure::new(error, "this machine cannot make keys"));
         let (issuer, agent, thief) = (keypair()?, keypair()?, keypair()?);
-        let (served, directory) = served()?;
-        let unserved = |error| Failure::new(format!("`{}` cannot be served: {error}", served.display()), "check it");
-        let server = FileServer::mounted(&served, "/docs").map_err(unserved)?;
+        let (docs, directory) = served()?;
+        let unserved = |error| Failure::new(format!("`{}` cannot be served: {error}", docs.display()), "check it");
+        let server = FileServer::mounted(&docs, "/docs").map_err(unserved)?;
         let receipts = Arc::new(MemoryReceipts::default());
         let kernel = Kernel::builder()
             .name("demo")
@@ -106,7 +106,7 @@ impl Stage {
             .map_err(|error| Failure::new(error, "set the clock of this machine"))?;
         let now = at(None)?;
         let capability = CapabilityChain::root(token(&issuer, &agent, Some("demo"), now, vec![read_decisions()?])?);
-        Ok(Self { kernel, receipts, served, issuer, agent, thief, capability, now, _directory: directory })
+        Ok(Self { kernel, receipts, served: docs, issuer, agent, thief, capability, now, _directory: directory })
     }
 
     fn attempts(&self) -> Result<Vec<Attempt>, Failure> {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chio_core::canonical::{self, Json, Limits};
-use chio_core::capability::{CAPABILITY_SCHEMA, CapabilityChain, CapabilityToken};
+use chio_core::capability::{ArgumentRules, CAPABILITY_SCHEMA, CapabilityChain, CapabilityToken};
 use chio_core::crypto::Keypair;
 use chio_core::digest::Arguments;
 use chio_core::dpop::{DPOP_SCHEMA, DpopProof};
@@ -99,7 +99,7 @@ fn chain(chain: &CapabilityChain) -> String {
                 let _ = write!(text, ", {calls} calls");
             }
             text.push('\n');
-            for (pointer, rule) in grant.arguments.iter().flat_map(|rules| rules.iter()) {
+            for (pointer, rule) in grant.arguments.iter().flat_map(ArgumentRules::iter) {
                 let rule = canonical::canonical_json_bytes(rule).unwrap_or_default();
                 let _ = writeln!(text, "    {DIM}{} {}{RESET}", excerpt(pointer), String::from_utf8_lossy(&rule));
             }

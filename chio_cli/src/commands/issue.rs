@@ -9,7 +9,7 @@ use crate::args::Issue;
 use crate::commands::{at, random};
 use crate::exit::{Exit, Failure};
 use crate::files::{self, Audience, Source};
-use crate::print::{DIM, Printer, RESET, time};
+use crate::print::{self, DIM, Printer, RESET, time};
 
 pub(crate) fn run(args: Issue, printer: &Printer) -> Result<Exit, Failure> {
     let issuer = files::read_key(&args.key)?;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: Issue, printer: &Printer) -> Result<Exit, Failure> {
     let mut bytes = chain.to_canonical_bytes();
     bytes.push(b'\n');
     let Some(out) = &args.out else {
-        printer.raw(&String::from_utf8_lossy(&bytes))?;
+        print::raw(&String::from_utf8_lossy(&bytes))?;
         return Ok(Exit::Done);
     };
     files::write(out, &bytes, Audience::Everyone, args.force)?;

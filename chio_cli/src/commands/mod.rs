@@ -29,7 +29,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Demo => demo::run(printer),
         Command::Keygen(args) => keygen::run(&args, printer),
         Command::Issue(args) => issue::run(args, printer),
-        Command::Sign(args) => sign::run(&args, printer),
+        Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Call(args) => call::run(args, printer),

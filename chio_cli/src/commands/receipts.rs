@@ -1,5 +1,6 @@
 //! `chio receipts`
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
 
 use chio_core::receipt::{ChainReport, ChainVerifier, MAX_RECEIPT_BYTES, Receipt};
@@ -44,7 +45,7 @@ pub(crate) fn verify(args: &ReceiptsVerify, printer: &Printer) -> Result<Exit, F
         text.push_str("       the last receipt is an allow that no signature covers yet\n");
     }
     if args.kernel.is_none() {
-        text.push_str(&format!("{DIM}       --kernel KEY says whose they have to be{RESET}\n"));
+        let _ = writeln!(text, "{DIM}       --kernel KEY says whose they have to be{RESET}");
     }
     let value = json!({
         "allowed": allowed, "denied": denied, "head": head, "receipts": receipts, "sealed": sealed,
@@ -59,10 +60,10 @@ pub(crate) fn summary(report: &ChainReport) -> String {
     let ChainReport { receipts, allowed, denied, suppressed, unfinished, .. } = report;
     let mut text = format!("{receipts} receipts, unbroken: {allowed} allowed, {denied} denied");
     if *suppressed > 0 {
-        text.push_str(&format!(", {suppressed} denials counted only"));
+        let _ = write!(text, ", {suppressed} denials counted only");
     }
     if *unfinished > 0 {
-        text.push_str(&format!(", {unfinished} without an outcome"));
+        let _ = write!(text, ", {unfinished} without an outcome");
     }
     text
 }

@@ -11,15 +11,15 @@ use crate::args::{Sign, ToolName};
 use crate::commands::{at, random};
 use crate::exit::{Exit, Failure};
 use crate::files;
-use crate::print::Printer;
+use crate::print;
 
-pub(crate) fn run(args: &Sign, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Sign) -> Result<Exit, Failure> {
     let key = files::read_key(&args.key)?;
-    let (bytes, chain) = files::read_chain(&args.call.capability)?;
-    let arguments = files::read_arguments(&args.call.arguments)?;
-    let proof = sign(&key, &chain, &args.call.tool, &arguments, random()?, at(args.at)?)?;
+    let (bytes, chain) = files::read_chain(&args.action.capability)?;
+    let arguments = files::read_arguments(&args.action.arguments)?;
+    let proof = sign(&key, &chain, &args.action.tool, &arguments, random()?, at(args.at)?)?;
     if !args.whole {
-        printer.raw(&format!("{}\n", text(&proof)?))?;
+        print::raw(&format!("{}\n", text(&proof)?))?;
         return Ok(Exit::Done);
     }
     let limits = Limits::bytes(Arguments::MAX_BYTES);
@@ -28,10 +28,10 @@ pub(crate) fn run(args: &Sign, printer: &Printer) -> Result<Exit, Failure> {
         "arguments": strict(arguments.canonical())?,
         "capability": strict(&bytes)?,
         "proof": proof,
-        "tool_name": args.call.tool.tool,
-        "tool_server": args.call.tool.server,
+        "tool_name": args.action.tool.tool,
+        "tool_server": args.action.tool.server,
     });
-    printer.raw(&format!("{call}\n"))?;
+    print::raw(&format!("{call}\n"))?;
     Ok(Exit::Done)
 }
 

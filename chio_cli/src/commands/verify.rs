@@ -12,13 +12,13 @@ use crate::print::{DIM, GREEN, Printer, RED, RESET};
 
 pub(crate) fn run(args: &Verify, printer: &Printer) -> Result<Exit, Failure> {
     let at = at(args.at)?;
-    let (capability, _) = files::read_chain(&args.call.capability)?;
+    let (capability, _) = files::read_chain(&args.action.capability)?;
     let proof = files::read_proof(&args.proof)?;
-    let arguments = files::read_arguments(&args.call.arguments)?;
+    let arguments = files::read_arguments(&args.action.arguments)?;
 
     // A kernel of its own that started long before: so it decides on the form of the nonce, and cannot know of replays.
     let clock = ManualClock::at(0);
-    let mut builder = Kernel::builder().clock(clock.clone()).tool_server_elsewhere(&args.call.tool.server);
+    let mut builder = Kernel::builder().clock(clock.clone()).tool_server_elsewhere(&args.action.tool.server);
     for root in &args.root {
         builder = builder.trust_root(files::read_public_key(root)?);
     }
@@ -28,8 +28,8 @@ pub(crate) fn run(args: &Verify, printer: &Printer) -> Result<Exit, Failure> {
     let kernel = builder.build().map_err(|error| Failure::new(error, "report this"))?;
     clock.set(at);
     let call = SignedCall {
-        tool_server: args.call.tool.server.clone(),
-        tool_name: args.call.tool.tool.clone(),
+        tool_server: args.action.tool.server.clone(),
+        tool_name: args.action.tool.tool.clone(),
         arguments: arguments.canonical().to_vec(),
         capability,
         proof: Some(proof),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::ser::{self, Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{self, Serialize, SerializeMap, Serializer};
 
 use super::MAX_DEPTH;
 use super::value::{Json, Object};
@@ -66,14 +66,19 @@ fn finish(members: Vec<(String, Json)>) -> Result<Json, Refused> {
     Object::new(members).map(Json::Object).ok_or(Refused(JsonErrorKind::DuplicateMember))
 }
 
+/// The methods of a serializer that take no further type, as a table.
+macro_rules! methods {
+    ($($name:ident($($arg:tt: $type:ty),*) -> $of:ty = |$self:ident| $body:expr;)*) => {
+        $(fn $name($self, $($arg: $type),*) -> Result<$of, Refused> { $body })*
+    };
+}
+
 macro_rules! integers {
-    ($($method:ident($signed:ty))*; $($unsigned_method:ident($unsigned:ty))*) => {
-        $(fn $method(self, value: $signed) -> Result<Json, Refused> {
-            let magnitude = u64::try_from(value.unsigned_abs()).unwrap_or(u64::MAX);
-            Json::from_integer(magnitude, value < 0).map_err(Refused)
-        })*
-        $(fn $unsigned_method(self, value: $unsigned) -> Result<Json, Refused> {
-            Json::from_integer(u64::try_from(value).unwrap_or(u64::MAX), false).map_err(Refused)
+    ($($method:ident($type:ty))*) => {
+        $(fn $method(self, value: $type) -> Result<Json, Refused> {
+            let negative = i128::try_from(value).is_ok_and(|value| value < 0);
+            let magnitude = i128::try_from(value).map(i128::unsigned_abs).unwrap_or(u128::MAX);
+            Json::from_integer(u64::try_from(magnitude).unwrap_or(u64::MAX), negative).map_err(Refused)
         })*
     };
 }
@@ -90,90 +95,44 @@ impl Serializer for ToJson {
     type SerializeStruct = Map;
     type SerializeStructVariant = Map;
 
-    integers!(serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64) serialize_i128(i128);
+    integers!(serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64) serialize_i128(i128)
               serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64) serialize_u128(u128));
 
-    fn serialize_bool(self, value: bool) -> Result<Json, Refused> {
-        Ok(Json::Bool(value))
+    methods! {
+        serialize_bool(value: bool) -> Json = |self| Ok(Json::Bool(value));
+        serialize_f32(value: f32) -> Json = |self| self.serialize_f64(value.into());
+        serialize_f64(value: f64) -> Json = |self| Json::from_double(value).map_err(Refused);
+        serialize_char(value: char) -> Json = |self| Ok(Json::String(value.into()));
+        serialize_str(value: &str) -> Json = |self| Ok(Json::String(value.to_owned()));
+        serialize_bytes(_: &[u8]) -> Json = |self| refuse("JSON has no bytes");
+        serialize_none() -> Json = |self| Ok(Json::Null);
+        serialize_unit() -> Json = |self| Ok(Json::Null);
+        serialize_unit_struct(_: &'static str) -> Json = |self| Ok(Json::Null);
+        serialize_unit_variant(_: &'static str, _: u32, variant: &'static str) -> Json = |self| Ok(Json::String(variant.into()));
+        serialize_seq(_: Option<usize>) -> Array = |self| self.array(None);
+        serialize_tuple(_: usize) -> Array = |self| self.array(None);
+        serialize_tuple_struct(_: &'static str, _: usize) -> Array = |self| self.array(None);
+        serialize_tuple_variant(_: &'static str, _: u32, variant: &'static str, _: usize) -> Array = |self| self.array(Some(variant));
+        serialize_map(_: Option<usize>) -> Map = |self| self.object(None);
+        serialize_struct(name: &'static str, _: usize) -> Map = |self| match name {
+            // What serde_json's feature `arbitrary_precision` makes of its numbers; any crate can switch it on.
+            "$serde_json::private::Number" => refuse("serde_json numbers of arbitrary precision are not doubles"),
+            _ => self.object(None),
+        };
+        serialize_struct_variant(_: &'static str, _: u32, variant: &'static str, _: usize) -> Map = |self| self.object(Some(variant));
     }
-    fn serialize_f32(self, value: f32) -> Result<Json, Refused> {
-        self.serialize_f64(value.into())
-    }
-    fn serialize_f64(self, value: f64) -> Result<Json, Refused> {
-        Json::from_double(value).map_err(Refused)
-    }
-    fn serialize_char(self, value: char) -> Result<Json, Refused> {
-        Ok(Json::String(value.into()))
-    }
-    fn serialize_str(self, value: &str) -> Result<Json, Refused> {
-        Ok(Json::String(value.to_owned()))
-    }
-    fn serialize_bytes(self, _: &[u8]) -> Result<Json, Refused> {
-        refuse("JSON has no bytes")
-    }
-    fn serialize_none(self) -> Result<Json, Refused> {
-        Ok(Json::Null)
-    }
+
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Json, Refused> {
         value.serialize(self)
-    }
-    fn serialize_unit(self) -> Result<Json, Refused> {
-        Ok(Json::Null)
-    }
-    fn serialize_unit_struct(self, _: &'static str) -> Result<Json, Refused> {
-        Ok(Json::Null)
-    }
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<Json, Refused> {
-        Ok(Json::String(variant.to_owned()))
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<Json, Refused> {
         value.serialize(self)
     }
+    #[rustfmt::skip]
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        value: &T,
+        self, _: &'static str, _: u32, variant: &'static str, value: &T,
     ) -> Result<Json, Refused> {
         wrap(Some(variant), value.serialize(self.inside()?)?)
-    }
-    fn serialize_seq(self, _: Option<usize>) -> Result<Array, Refused> {
-        self.array(None)
-    }
-    fn serialize_tuple(self, _: usize) -> Result<Array, Refused> {
-        self.array(None)
-    }
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Array, Refused> {
-        self.array(None)
-    }
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        _: usize,
-    ) -> Result<Array, Refused> {
-        self.array(Some(variant))
-    }
-    fn serialize_map(self, _: Option<usize>) -> Result<Map, Refused> {
-        self.object(None)
-    }
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Map, Refused> {
-        // What serde_json's feature `arbitrary_precision` makes of its numbers; any crate can switch it on.
-        if name.starts_with("$serde_json") {
-            return refuse("serde_json numbers of arbitrary precision are not doubles");
-        }
-        self.object(None)
-    }
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        _: usize,
-    ) -> Result<Map, Refused> {
-        self.object(Some(variant))
     }
 }
 
@@ -183,36 +142,24 @@ struct Array {
     wrapped_as: Option<&'static str>,
 }
 
-impl SerializeSeq for Array {
-    type Ok = Json;
-    type Error = Refused;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        self.items.push(value.serialize(self.inside)?);
-        Ok(())
-    }
-    fn end(self) -> Result<Json, Refused> {
-        wrap(self.wrapped_as, Json::Array(self.items))
-    }
-}
-
-macro_rules! like_a_sequence {
+macro_rules! sequences {
     ($($kind:ident::$method:ident)*) => {$(
         impl ser::$kind for Array {
             type Ok = Json;
             type Error = Refused;
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-                SerializeSeq::serialize_element(self, value)
+                self.items.push(value.serialize(self.inside)?);
+                Ok(())
             }
             fn end(self) -> Result<Json, Refused> {
-                SerializeSeq::end(self)
+                wrap(self.wrapped_as, Json::Array(self.items))
             }
         }
     )*};
 }
 
-like_a_sequence!(SerializeTuple::serialize_element SerializeTupleStruct::serialize_field SerializeTupleVariant::serialize_field);
+sequences!(SerializeSeq::serialize_element SerializeTuple::serialize_element SerializeTupleStruct::serialize_field SerializeTupleVariant::serialize_field);
 
 struct Map {
     members: Vec<(String, Json)>,

@@ -89,7 +89,6 @@ impl CapabilityChain {
     }
 
     /// The chain as a JSON array.
-    /// Fails where the contents have no canonical form.
     pub fn to_json(&self) -> Result<Json, JsonError> {
         self.tokens().map(canonical::to_json).collect::<Result<_, _>>().map(Json::Array)
     }

@@ -36,14 +36,14 @@ impl Effort {
 /// The rule for one argument, as it stands in a grant: a constraint, and whether the argument may be absent.
 ///
 /// It is written back exactly as it was read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     source: Vec<u8>,
     optional: bool,
     constraint: Constraint,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Constraint {
     constraint_type: String,
     check: Check,
@@ -52,7 +52,7 @@ struct Constraint {
 /// A value by its canonical bytes: equal where the values are.
 type Text = Vec<u8>;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Check {
     Exact(Text),
     Range { min: Option<Bound>, max: Option<Bound> },
@@ -67,7 +67,7 @@ enum Check {
     Unknown,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Bound {
     limit: Number,
     inclusive: bool,
@@ -103,12 +103,6 @@ impl Rule {
     /// Whether a value satisfies the constraint. What cannot be decided, or not with the effort that is left, is denied.
     pub fn allows(&self, value: &Json, effort: &Effort) -> bool {
         self.constraint.allows(value, effort)
-    }
-}
-
-impl PartialEq for Rule {
-    fn eq(&self, other: &Self) -> bool {
-        self.source == other.source
     }
 }
 

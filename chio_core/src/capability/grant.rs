@@ -1,7 +1,6 @@
 //! Grants: one tool of one tool server, with rules for its arguments.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -58,8 +57,7 @@ impl Grant {
         Self { arguments: None, max_invocations: None, tool_name, tool_server }
     }
 
-    /// The same grant with a rule for the argument at `pointer` (RFC 6901), in JSON form. With the first rule the
-    /// arguments become a closed world.
+    /// The same grant with a rule for the argument at `pointer` (RFC 6901). The first makes them a closed world.
     /// Fails where the pointer or the rule is malformed, or the pointer has a rule already.
     pub fn argument<T: Serialize + ?Sized>(mut self, pointer: &str, rule: &T) -> Result<Self, FormatError> {
         let mut rules = self.arguments.take().map(|rules| rules.rules).unwrap_or_default();
@@ -104,14 +102,14 @@ impl Grant {
 /// At every object that has a named member, a member that is not named is refused, and a named one must be there
 /// unless its rule is optional. An element of an array is named by its index or, for all of them, by `*`. No rules at
 /// all grant no arguments at all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ArgumentRules {
     rules: BTreeMap<String, Arc<Rule>>,
     root: Node,
 }
 
 /// A place in the arguments: its own rule, and the places below it that are named.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Node {
     rule: Option<Arc<Rule>>,
     children: BTreeMap<String, Node>,
@@ -245,12 +243,6 @@ fn tokens(pointer: &str) -> Option<Vec<String>> {
     pointer.strip_prefix('/')?.split('/').map(unescape).collect()
 }
 
-impl PartialEq for ArgumentRules {
-    fn eq(&self, other: &Self) -> bool {
-        self.rules == other.rules
-    }
-}
-
 impl Serialize for ArgumentRules {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
@@ -261,18 +253,6 @@ impl<'de> Deserialize<'de> for ArgumentRules {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Duplicate pointers cannot hide here: a document is read as strict JSON first.
         Self::new(BTreeMap::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-impl fmt::Display for GrantMismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing { pointer } => write!(f, "the argument `{pointer}` is missing"),
-            Self::NotGranted { pointer } => write!(f, "the argument `{pointer}` is not granted"),
-            Self::Violated { pointer, constraint_type } => {
-                write!(f, "the argument `{pointer}` does not satisfy `{constraint_type}`")
-            }
-        }
     }
 }
 

@@ -139,13 +139,11 @@ impl CapabilityToken {
 
     /// The id its contents have: the digest of everything but `id` and `signature`. A token that names another one is
     /// not the token it says it is.
-    /// Fails where the contents have no canonical form.
     pub fn contents_id(&self) -> Result<Digest, JsonError> {
         Ok(Digest::of(&self.bytes_without(&["id", "signature"])?))
     }
 
     /// The bytes its signature covers: everything but `signature`.
-    /// Fails where the contents have no canonical form.
     pub fn signed_bytes(&self) -> Result<Vec<u8>, JsonError> {
         self.bytes_without(&["signature"])
     }

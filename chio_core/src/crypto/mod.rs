@@ -1,10 +1,4 @@
-//! Public keys, signatures, and the keys that make them.
-//!
-//! | algorithm | public key in text | signature in text |
-//! |---|---|---|
-//! | Ed25519 | 64 lower-case hex digits | 128 lower-case hex digits |
-//! | P-256 | `p256:` and the hex of the uncompressed SEC1 point | `p256:` and the hex of the DER signature |
-//! | P-384 | `p384:` and the hex of the uncompressed SEC1 point | `p384:` and the hex of the DER signature |
+//! Public keys, signatures, and the keys that make them. Their text forms: `docs/protocol.md`.
 //!
 //! Ed25519 verification is strict: keys and nonce points of small order and encodings that are not canonical are
 //! refused. An ECDSA signature with a high `s` verifies, because WebCrypto and hardware keystores make them; those
@@ -72,11 +66,7 @@ impl Algorithm {
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ed25519 => "ed25519",
-            Self::P256 => "p256",
-            Self::P384 => "p384",
-        })
+        f.write_str(if *self == Self::Ed25519 { "ed25519" } else { self.prefix().trim_end_matches(':') })
     }
 }
 
@@ -149,12 +139,6 @@ impl PreparedKey {
             (Prepared::P384(key), Algorithm::P384) => key.verify(message, bytes),
             _ => false,
         }
-    }
-}
-
-impl fmt::Debug for PreparedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PreparedKey")
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use super::{ChainHead, Event, Receipt, Verdict};
 use crate::crypto::PublicKey;
 use crate::digest::Digest;
+use crate::error::told;
 
 /// What is wrong with a chain, and at which receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,32 +17,18 @@ pub struct ReceiptFault {
     pub kind: FaultKind,
 }
 
-/// What is wrong with a receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FaultKind {
-    /// It is not there; receipt `next` is.
-    Missing {
-        /// The receipt found in its place.
-        next: u64,
-    },
-    /// It stands after receipt `after`, or stands twice.
-    OutOfOrder {
-        /// The receipt before it.
-        after: u64,
-    },
-    /// It, or the one before it, was changed: its `previous` is not the digest of that one.
-    DoesNotFollow,
-    /// It was changed: the receipt after it, whose signature holds, names another digest.
-    Changed,
-    /// Another kernel's.
-    Foreign,
-    /// Its kind is signed, and it is not.
-    SignatureMissing,
-    /// Its signature does not hold.
-    SignatureInvalid,
-    /// It ends a call that was not allowed, or not by this chain, or that has ended already.
-    OutcomeOfNothing,
+told! {
+    /// What is wrong with a receipt.
+    pub enum FaultKind {
+        Missing { next: u64 } = "is missing: {next} stands in its place";
+        OutOfOrder { after: u64 } = "is out of order: it stands after {after}";
+        DoesNotFollow = "does not follow the one before it: one of the two was changed";
+        Changed = "was changed: the next one, whose signature holds, names another digest";
+        Foreign = "is another kernel's";
+        SignatureMissing = "has lost its signature";
+        SignatureInvalid = "was changed: its signature does not hold";
+        OutcomeOfNothing = "ends a call that this chain never allowed, or that has ended";
+    }
 }
 
 /// What a chain that holds was found to contain.
@@ -138,29 +125,7 @@ impl ChainVerifier {
 
 impl fmt::Display for ReceiptFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sequence = self.sequence;
-        match &self.kind {
-            FaultKind::Missing { next } => {
-                write!(f, "receipt {sequence} is missing: {next} stands in its place")
-            }
-            FaultKind::OutOfOrder { after } => {
-                write!(f, "receipt {sequence} is out of order: it stands after {after}")
-            }
-            FaultKind::DoesNotFollow => {
-                write!(f, "receipt {sequence} does not follow the one before it: one of the two was changed")
-            }
-            FaultKind::Changed => {
-                write!(f, "receipt {sequence} was changed: the next one names another digest")
-            }
-            FaultKind::Foreign => write!(f, "receipt {sequence} is another kernel's"),
-            FaultKind::SignatureMissing => write!(f, "receipt {sequence} has lost its signature"),
-            FaultKind::SignatureInvalid => {
-                write!(f, "receipt {sequence} was changed: its signature does not hold")
-            }
-            FaultKind::OutcomeOfNothing => {
-                write!(f, "receipt {sequence} ends a call that this chain never allowed, or that has ended")
-            }
-        }
+        write!(f, "receipt {} {}", self.sequence, self.kind)
     }
 }
 

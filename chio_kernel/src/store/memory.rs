@@ -201,13 +201,14 @@ impl StandingStore for MemoryStandings {
     }
 }
 
-/// The last receipts of a kernel, in memory: 65,536 of them by default. Older ones are dropped, and with them the start
+/// The last receipts of a kernel, in memory: 65,536 of them. Older ones are dropped, and with them the start
 /// that verifying the chain needs: whoever wants all of it keeps each receipt, or another store.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryReceipts {
-    capacity: usize,
     kept: Mutex<Kept>,
 }
+
+const MAX_RECEIPTS: usize = 65_536;
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -216,20 +217,9 @@ struct Kept {
 }
 
 impl MemoryReceipts {
-    /// A store that keeps the last `capacity` receipts.
-    pub fn new(capacity: usize) -> Self {
-        Self { capacity, kept: Mutex::default() }
-    }
-
     /// The receipts that are kept, oldest first.
     pub fn all(&self) -> Vec<Receipt> {
         lock(&self.kept).receipts.iter().cloned().collect()
-    }
-}
-
-impl Default for MemoryReceipts {
-    fn default() -> Self {
-        Self::new(65_536)
     }
 }
 
@@ -240,7 +230,7 @@ impl ReceiptStore for MemoryReceipts {
         Box::pin(ready(sealed.map(|(receipt, head)| {
             kept.head = Some(head);
             kept.receipts.push_back(receipt.clone());
-            if kept.receipts.len() > self.capacity {
+            if kept.receipts.len() > MAX_RECEIPTS {
                 kept.receipts.pop_front();
             }
             receipt

@@ -20,9 +20,7 @@ use crate::clock::{ClockError, ForwardClock, SystemClock};
 /// them, calls are denied, and one account (a root capability and all that is derived from it) may hold at most a
 /// share, so that no holder can lock out the rest.
 ///
-/// Memory is bounded by the capacity and grows with use: at most about 60 bytes a live nonce.
-///
-/// It forgets everything at a restart. A [`crate::Kernel`] with this store therefore refuses every proof that could
+/// Memory is bounded by the capacity and grows with use: at most about 60 bytes a live nonce. It forgets everything at a restart. A [`crate::Kernel`] with this store therefore refuses every proof that could
 /// have been used before it started; [`crate::dpop::verify_dpop_proof`] alone cannot know.
 pub struct DpopNonceStore {
     shards: Vec<Mutex<Shard>>,

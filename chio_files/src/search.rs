@@ -7,7 +7,6 @@ use cap_std::fs::DirEntry;
 use serde::{Deserialize, Serialize};
 
 use super::tree::{self, Entries, MAX_ENTRIES, Tree};
-use crate::tool_server::ToolFailure;
 
 /// How many levels of directories below the first are gone into.
 const MAX_DEPTH: usize = 32;
@@ -39,11 +38,11 @@ struct Hit {
     text: String,
 }
 
-pub(super) fn search(tree: &Tree, arguments: &SearchArguments) -> Result<Found, ToolFailure> {
+pub(super) fn search(tree: &Tree, arguments: &SearchArguments) -> Result<Found, String> {
     let limit = tree::limit(arguments.limit, 100, 1_000)?;
     let query = arguments.query.as_str();
     if query.is_empty() || query.contains('\n') {
-        return Err(ToolFailure::Tool("`query` is a part of a line, and not empty".into()));
+        return Err("`query` is a part of a line, and not empty".into());
     }
     let (path, entries) = tree.entries(&arguments.path, MAX_ENTRIES)?;
     let mut search = Search { query, limit, left: MAX_ENTRIES, found: Found::default() };

@@ -8,8 +8,6 @@ use chio_core::capability::normal_path;
 use chio_core::error::excerpt;
 use serde::{Deserialize, Serialize};
 
-use crate::tool_server::ToolFailure;
-
 /// The most entries that are listed, or looked at by one search.
 pub(super) const MAX_ENTRIES: usize = 10_000;
 
@@ -68,17 +66,13 @@ impl Tree {
         Ok(Self { dir, mount })
     }
 
-    pub(super) fn mount(&self) -> &str {
-        &self.mount
-    }
-
-    pub(super) fn list(&self, arguments: &ListArguments) -> Result<Listing, ToolFailure> {
+    pub(super) fn list(&self, arguments: &ListArguments) -> Result<Listing, String> {
         let limit = limit(arguments.limit, 1_000, MAX_ENTRIES)?;
         let (_, (entries, truncated)) = self.entries(&arguments.path, limit)?;
         Ok(Listing { entries: entries.into_iter().map(describe).collect(), truncated })
     }
 
-    pub(super) fn read(&self, arguments: &ReadArguments) -> Result<Content, ToolFailure> {
+    pub(super) fn read(&self, arguments: &ReadArguments) -> Result<Content, String> {
         let (path, inside) = self.locate(&arguments.path)?;
         let limit = limit(arguments.limit, MAX_TEXT, MAX_TEXT)?;
         let unreadable = |error: io::Error| unreadable(path, &error);
@@ -100,20 +94,20 @@ impl Tree {
         let not_text = |at| refused(path, &format!("is not UTF-8 text at byte {}", offset.saturating_add(at)));
         let text = text(content, truncated).map_err(not_text)?;
         if truncated && text.is_empty() {
-            return Err(ToolFailure::Tool("`limit` is less than the next character".into()));
+            return Err("`limit` is less than the next character".into());
         }
         Ok(Content { path: path.to_owned(), text, bytes, truncated })
     }
 
     /// The entries of a directory, and its path in normal form.
-    pub(super) fn entries<'p>(&self, path: &'p str, most: usize) -> Result<(&'p str, Entries), ToolFailure> {
+    pub(super) fn entries<'p>(&self, path: &'p str, most: usize) -> Result<(&'p str, Entries), String> {
         let (path, inside) = self.locate(path)?;
         let entries = self.dir.open_dir(inside).and_then(|dir| entries(&dir, most));
         Ok((path, entries.map_err(|error| unreadable(path, &error))?))
     }
 
     /// A path in normal form, and as it is relative to the directory.
-    fn locate<'p>(&self, path: &'p str) -> Result<(&'p str, &'p str), ToolFailure> {
+    fn locate<'p>(&self, path: &'p str) -> Result<(&'p str, &'p str), String> {
         let path = normal_path(path).ok_or_else(|| refused(path, NOT_NORMAL))?;
         match path.strip_prefix(&*self.mount).map(|rest| (rest, rest.strip_prefix('/'))) {
             Some(("", _)) => Ok((path, ".")),
@@ -204,14 +198,14 @@ fn text(content: Vec<u8>, truncated: bool) -> Result<String, u64> {
     })
 }
 
-pub(super) fn limit(given: Option<usize>, default: usize, most: usize) -> Result<usize, ToolFailure> {
+pub(super) fn limit(given: Option<usize>, default: usize, most: usize) -> Result<usize, String> {
     let limit = given.unwrap_or(default);
     let fits = (1..=most).contains(&limit);
-    fits.then_some(limit).ok_or_else(|| ToolFailure::Tool(format!("`limit` is from 1 to {most}")))
+    fits.then_some(limit).ok_or_else(|| format!("`limit` is from 1 to {most}"))
 }
 
 /// Tells the kind of an error alone: its text is not ours, and could say where on disk the directory is.
-fn unreadable(path: &str, error: &io::Error) -> ToolFailure {
+fn unreadable(path: &str, error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => refused(path, "does not exist"),
         ErrorKind::PermissionDenied => refused(path, "may not be read, or is a link to outside"),
@@ -219,6 +213,6 @@ fn unreadable(path: &str, error: &io::Error) -> ToolFailure {
     }
 }
 
-fn refused(path: &str, why: &str) -> ToolFailure {
-    ToolFailure::Tool(format!("`{}` {why}", excerpt(path)))
+fn refused(path: &str, why: &str) -> String {
+    format!("`{}` {why}", excerpt(path))
 }
