@@ -154,18 +154,18 @@ pub(crate) fn read_arguments(text: &str) -> Result<Arguments, Failure> {
 
 /// What is wrong with a document, and where.
 pub(crate) fn format_failure(what: &str, source: &Source, bytes: &[u8], error: &FormatError) -> Failure {
-    let place = match error {
+    let (place, why) = match error {
         FormatError::Json(error) => {
             let (line, column) = error.line_column(bytes);
-            format!(", line {line}, column {column}")
+            (format!(", line {line}, column {column}"), error.kind.to_string())
         }
-        _ => String::new(),
+        other => (String::new(), other.to_string()),
     };
     let help = match error {
         FormatError::Schema { .. } => "it is another kind of document, or of another version: `chio inspect` shows it",
         _ => "`chio inspect` shows what can be read",
     };
-    Failure::new(format!("{what} {source}{place}: {error}"), help)
+    Failure::new(format!("{what} {source}{place}: {why}"), help)
 }
 
 /// Who may read a file that is written.

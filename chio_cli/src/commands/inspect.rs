@@ -21,13 +21,17 @@ const LIMIT: usize = Arguments::MAX_BYTES + (1 << 19);
 
 pub(crate) fn run(args: &Inspect, printer: &Printer) -> Result<Exit, Failure> {
     const WHAT: &str = "the document";
+    const HELP: &str = "it shows capabilities, proofs, signed calls, receipts and keys";
     let bytes = args.file.read(WHAT, LIMIT)?;
     let pem = std::str::from_utf8(&bytes).ok().filter(|text| text.contains("-----BEGIN"));
     let (kind, value, text) = if let Some(pem) = pem {
         let key = Keypair::from_pkcs8_pem(pem);
         key_of(&key.map_err(|error| files::format_failure("the key", &args.file, &bytes, &error))?)
     } else {
-        let wrong = |error: FormatError| files::format_failure(WHAT, &args.file, &bytes, &error);
+        let wrong = |error: FormatError| Failure {
+            help: HELP.into(),
+            ..files::format_failure(WHAT, &args.file, &bytes, &error)
+        };
         let json = canonical::parse(&bytes, Limits::bytes(LIMIT)).map_err(|error| wrong(error.into()))?;
         document(&json).map_err(wrong)?
     };
