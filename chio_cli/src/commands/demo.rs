@@ -308,9 +308,8 @@ fn token(
 /// The repository's own `docs`, or a directory that is made for the purpose.
 fn served() -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
     let here = std::env::current_dir().unwrap_or_default();
-    let beside = std::iter::once(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")));
     let is_docs = |docs: &PathBuf| docs.join("decisions/README.md").is_file();
-    let found = here.ancestors().map(PathBuf::from).chain(beside).map(|above| above.join("docs")).find(is_docs);
+    let found = here.ancestors().map(|above| above.join("docs")).find(is_docs);
     if let Some(docs) = found {
         return Ok((docs.canonicalize().unwrap_or(docs), None));
     }
