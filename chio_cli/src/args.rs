@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
+use crate::exit::{Exit, Failure};
 use crate::files::Source;
 
 const VERSION: &str = if cfg!(feature = "aws-lc") {
@@ -86,16 +88,16 @@ pub(crate) struct Issue {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
     pub(crate) ttl: u64,
     /// How many calls each --tool allows
-    #[arg(long, value_name = "CALLS")]
+    #[arg(long, value_name = "CALLS", requires = "tool", value_parser = whole)]
     pub(crate) max_invocations: Option<u64>,
     /// How often it can be narrowed and handed on
-    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    #[arg(long, value_name = "TOKENS", default_value_t = 0, value_parser = whole)]
     pub(crate) max_depth: u64,
     /// The one kernel it is for, by name
     #[arg(long, value_name = "NAME")]
     pub(crate) audience: Option<String>,
     /// When it becomes valid, in Unix seconds, instead of now
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole)]
     pub(crate) at: Option<u64>,
     /// Where to write it; without it, it is printed
     #[arg(long, short, value_name = "FILE")]
@@ -127,7 +129,7 @@ pub(crate) struct Sign {
     #[command(flatten)]
     pub(crate) action: CallArgs,
     /// When it is signed, in Unix seconds, instead of now
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole)]
     pub(crate) at: Option<u64>,
     /// Print the whole signed call, not its proof alone
     #[arg(long)]
@@ -148,7 +150,7 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Vec<String>,
     /// The time to verify at, in Unix seconds, instead of now
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole)]
     pub(crate) at: Option<u64>,
 }
 
@@ -220,16 +222,45 @@ impl std::str::FromStr for ToolName {
     }
 }
 
+/// Digits, and no more than a document can hold.
+fn whole(text: &str) -> Result<u64, &'static str> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && *number <= chio_core::canonical::MAX_INTEGER);
+    number.ok_or("write a whole number, at most 2^53−1 (9007199254740991)")
+}
+
 fn seconds(text: &str) -> Result<u64, &'static str> {
-    const WRONG: &str = "write it as 90s, 15m, 1h or 7d";
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match text.get(digits.len()..).unwrap_or_default() {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(WRONG),
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(86_400),
+        _ => None,
     };
-    let seconds = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(factor)).filter(|seconds| *seconds > 0);
-    seconds.ok_or(WRONG)
+    let seconds = whole(digits).ok().zip(factor).and_then(|(count, factor)| count.checked_mul(factor));
+    seconds.filter(|seconds| *seconds > 0).ok_or("write it as 90s, 15m, 1h or 7d, at least a second")
+}
+
+/// What is wrong with a command line, as all else that is wrong is told. Help and version are no mistakes.
+pub(crate) fn explain(wrong: &clap::Error) -> Result<Exit, Failure> {
+    let text = wrong.render().to_string();
+    match wrong.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            crate::print::raw(&text)?;
+            Ok(Exit::Done)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // As is the custom, a command without its verb shows the help.
+            crate::print::aside(&text);
+            Ok(Exit::Usage)
+        }
+        _ => {
+            let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+            let what = parts.next().unwrap_or_default();
+            let usage = parts.find(|part| part.starts_with("Usage:")).unwrap_or_default();
+            let help = format!("{usage} (`--help` tells more)");
+            Err(Failure::usage(what.trim_start_matches("error: "), help.trim_start()))
+        }
+    }
 }

@@ -37,10 +37,16 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(what: impl fmt::Display, help: impl fmt::Display) -> Self {
-        Self { exit: Exit::Failed, what: what.to_string(), help: help.to_string() }
+        Self { exit: Exit::Failed, what: printable(&what.to_string()), help: printable(&help.to_string()) }
     }
 
     pub(crate) fn usage(what: impl fmt::Display, help: impl fmt::Display) -> Self {
         Self { exit: Exit::Usage, ..Self::new(what, help) }
     }
+}
+
+/// A text without what would move a cursor, colour a line or turn its direction.
+pub(crate) fn printable(text: &str) -> String {
+    let unseen = |c: char| c.is_control() || chio_core::error::excerpt(c.encode_utf8(&mut [0; 4])) == "?" && c != '?';
+    text.chars().map(|c| if unseen(c) { '?' } else { c }).collect()
 }

@@ -40,6 +40,10 @@ impl fmt::Display for Source {
 }
 
 impl Source {
+    pub(crate) fn is_standard_input(&self) -> bool {
+        matches!(self, Self::StandardInput)
+    }
+
     /// The bytes, at most `limit` of them.
     pub(crate) fn read(&self, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
@@ -74,13 +78,15 @@ impl Source {
     }
 }
 
+const MAX_KEY_BYTES: usize = 16 << 10;
+
 /// A private key. One that others can read is refused.
 pub(crate) fn read_key(source: &Source) -> Result<Keypair, Failure> {
     const WHAT: &str = "the key";
     if let Source::File(path) = source {
         check_private(path)?;
     }
-    let bytes = Zeroizing::new(source.read(WHAT, 16 << 10)?);
+    let bytes = Zeroizing::new(source.read(WHAT, MAX_KEY_BYTES)?);
     let pem = std::str::from_utf8(&bytes).map_err(|_| {
         Failure::new(format!("{WHAT} {source} is not a text"), "`chio keygen` makes a key as PKCS#8 PEM")
     })?;
@@ -89,7 +95,7 @@ pub(crate) fn read_key(source: &Source) -> Result<Keypair, Failure> {
 }
 
 #[cfg(unix)]
-fn check_private(path: &Path) -> Result<(), Failure> {
+pub(crate) fn check_private(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt as _;
     // A file that is not there is told of when it is read.
     let Ok(metadata) = std::fs::metadata(path) else { return Ok(()) };
@@ -101,16 +107,22 @@ fn check_private(path: &Path) -> Result<(), Failure> {
 }
 
 #[cfg(not(unix))]
-fn check_private(_: &Path) -> Result<(), Failure> {
+pub(crate) fn check_private(_: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A public key: its text, or the file of a private key whose public half is meant.
+/// A public key: its text, a file that holds its text, or the file of a private key whose public half is meant.
 pub(crate) fn read_public_key(text: &str) -> Result<PublicKey, Failure> {
     let key = match text.parse::<PublicKey>() {
         Ok(key) => key,
         Err(_) if Path::new(text).exists() => {
-            chio_core::crypto::SigningBackend::public_key(&read_key(&Source::File(text.into()))?)
+            let source = Source::File(text.into());
+            let bytes = Zeroizing::new(source.read("the key", MAX_KEY_BYTES)?);
+            let in_file = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
+            match in_file {
+                Some(key) => key,
+                None => read_key(&source)?.public_key(),
+            }
         }
         Err(error) => {
             let what = format!("`{}` is no public key and no file: {error}", chio_core::error::excerpt(text));
@@ -138,7 +150,8 @@ pub(crate) fn read_proof(source: &Source) -> Result<Vec<u8>, Failure> {
 /// The arguments of a call: JSON as it stands on the command line where it starts with `{`, else a file.
 pub(crate) fn read_arguments(text: &str) -> Result<Arguments, Failure> {
     let limits = chio_core::canonical::Limits::bytes(Arguments::MAX_BYTES);
-    if text.trim_start().starts_with('{') {
+    // What is JSON is no file's name, and must not be told as one.
+    if text.trim_start().starts_with(['{', '[', '"']) {
         return Arguments::parse(text.as_bytes(), limits).map_err(|error| {
             Failure::usage(
                 format!("the arguments: {error}"),
@@ -162,8 +175,8 @@ pub(crate) fn format_failure(what: &str, source: &Source, bytes: &[u8], error: &
         other => (String::new(), other.to_string()),
     };
     let help = match error {
-        FormatError::Schema { .. } => "it is another kind of document, or of another version: `chio inspect` shows it",
-        _ => "`chio inspect` shows what can be read",
+        FormatError::Schema { .. } => "it is another kind of document, or of another version",
+        _ => "is it the right file? was it changed, or cut off?",
     };
     Failure::new(format!("{what} {source}{place}: {why}"), help)
 }
@@ -177,22 +190,63 @@ pub(crate) enum Audience {
 
 /// Writes a file whole or not at all. One that is there already is kept, unless `force` is given.
 pub(crate) fn write(path: &Path, bytes: &[u8], audience: Audience, force: bool) -> Result<(), Failure> {
-    let failed = |error: &std::io::Error| {
-        let what = format!("`{}` cannot be written: {error}", path.display());
-        match error.kind() {
-            ErrorKind::AlreadyExists => Failure::new(
-                format!("`{}` is there already, and was kept", path.display()),
-                "name another file, or replace it with --force",
-            ),
-            ErrorKind::StorageFull => Failure::new(what, "nothing was left behind; make room on the disk"),
-            _ => Failure::new(what, "nothing was left behind; check the directory and who may write to it"),
+    Pending::new(path, audience, force)?.finish(bytes)
+}
+
+/// A file that is going to be written: it is known already that it can be.
+pub(crate) struct Pending {
+    path: PathBuf,
+    file: tempfile::NamedTempFile,
+    force: bool,
+}
+
+impl Pending {
+    pub(crate) fn new(path: &Path, audience: Audience, force: bool) -> Result<Self, Failure> {
+        match path.symlink_metadata() {
+            Ok(_) if !force => return Err(unwritten(path, &ErrorKind::AlreadyExists.into())),
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(Failure::new(
+                    format!("`{}` cannot be written: it is no file, and was kept", path.display()),
+                    "name another one",
+                ));
+            }
+            _ => {}
         }
-    };
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = new_file(directory, audience).map_err(|error| failed(&error))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|error| failed(&error))?;
-    let kept = if force { file.persist(path) } else { file.persist_noclobber(path) };
-    kept.map(|_| ()).map_err(|error| failed(&error.error))
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = new_file(directory, audience).map_err(|error| unwritten(path, &error))?;
+        Ok(Self { path: path.to_owned(), file, force })
+    }
+
+    pub(crate) fn finish(mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.as_file().sync_all());
+        written.map_err(|error| unwritten(&self.path, &error))?;
+        let Self { path, file, force } = self;
+        let kept = if force { file.persist(&path) } else { file.persist_noclobber(&path) };
+        kept.map(|_| ()).map_err(|error| unwritten(&path, &error.error))
+    }
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    // The file that was begun beside it is no name that anybody gave.
+    let why = error.to_string();
+    let why = why.split(" at path ").next().unwrap_or_default();
+    let what = format!("`{}` cannot be written: {why}", path.display());
+    match error.kind() {
+        ErrorKind::AlreadyExists => Failure::new(
+            format!("`{}` is there already, and was kept", path.display()),
+            "name another file, or replace it with --force",
+        ),
+        ErrorKind::StorageFull => Failure::new(what, "nothing was left behind; make room on the disk"),
+        _ => Failure::new(what, "nothing was left behind; check the directory and who may write to it"),
+    }
+}
+
+/// Standard input can be only one thing.
+pub(crate) fn read_once<const N: usize>(sources: [bool; N]) -> Result<(), Failure> {
+    if sources.into_iter().filter(|is_standard_input| *is_standard_input).count() > 1 {
+        return Err(Failure::usage("standard input is named twice", "`-` can stand in for one file"));
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

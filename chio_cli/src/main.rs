@@ -18,10 +18,16 @@ use crate::args::Args;
 use crate::print::Printer;
 
 fn main() -> ExitCode {
-    // A wrong flag ends here, with the usage and exit code 2.
-    let args = Args::parse();
-    let printer = Printer::new(args.json);
-    match commands::run(args.command, &printer) {
+    let (printer, done) = match Args::try_parse() {
+        Ok(args) => {
+            let printer = Printer::new(args.json);
+            let done = commands::run(args.command, &printer);
+            (printer, done)
+        }
+        // What was not understood may have asked for JSON all the same.
+        Err(wrong) => (Printer::new(std::env::args_os().any(|word| word == "--json")), args::explain(&wrong)),
+    };
+    match done {
         Ok(exit) => exit.into(),
         Err(failure) => {
             printer.failure(&failure);

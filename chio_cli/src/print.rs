@@ -41,6 +41,11 @@ pub(crate) fn raw(text: &str) -> Result<(), Failure> {
     })
 }
 
+/// What is no answer. Where standard error is closed, there is nobody to tell.
+pub(crate) fn aside(text: &str) {
+    let _ = write!(anstream::stderr(), "{text}");
+}
+
 pub(crate) const RED: &str = "\u{1b}[31m";
 pub(crate) const GREEN: &str = "\u{1b}[32m";
 pub(crate) const YELLOW: &str = "\u{1b}[33m";

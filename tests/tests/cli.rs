@@ -8,8 +8,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chio_kernel::Settings;
 use chio_kernel::SignedCall;
-use chio_kernel::config::CallLimits;
 use chio_tests::world::{self, NOW, World};
 use common::{MARKER, Place, READ, openssl};
 use serde_json::{Value, json};
@@ -18,6 +18,30 @@ const ALGORITHMS: [&str; 3] = ["ed25519", "p256", "p384"];
 
 fn members(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+// --- what every run is held to ---
+
+#[test]
+#[should_panic(expected = "a key was told")]
+fn a_key_on_standard_output_would_be_found() {
+    let place = Place::furnished();
+    place.run(place.command("cat").arg("agent.key"), b"");
+}
+
+#[test]
+#[should_panic(expected = "an argument was told")]
+fn an_argument_on_standard_error_would_be_found() {
+    let place = Place::empty();
+    place.run(place.command("sh").args(["-c", &format!("echo {MARKER} >&2")]), b"");
+}
+
+#[test]
+#[should_panic(expected = "left behind")]
+fn a_file_left_behind_would_be_found() {
+    let place = Place::empty();
+    let script = "echo x > partial; echo 'error: a' >&2; echo ' help: b' >&2; exit 1";
+    place.run(place.command("sh").args(["-c", script]), b"").failed("");
 }
 
 // --- keys ---
@@ -68,6 +92,19 @@ fn nothing_is_overwritten_without_force() {
         replaced.done();
         assert_eq!(replaced.changed, [file]);
     }
+}
+
+#[test]
+fn of_many_at_once_one_writes_the_key() {
+    let place = Place::empty();
+    let keygen = || place.command(common::chio()).args(["keygen", "--out", "agent.key"]).spawn().unwrap();
+    let children: Vec<_> = (0..8).map(|_| keygen()).collect();
+    let outputs: Vec<_> = children.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    let done: Vec<_> = outputs.iter().filter(|output| output.status.code() == Some(0)).collect();
+    assert_eq!(done.len(), 1, "{outputs:?}");
+    let told = String::from_utf8_lossy(&done[0].stdout).into_owned();
+    assert_eq!(told.lines().next(), Some(place.public_key("agent.key").as_str()));
+    assert_eq!(place.files().len(), 1);
 }
 
 // --- issue, sign, verify ---
@@ -205,7 +242,7 @@ fn sign_whole_prints_the_signed_call() {
     let capability: Value = serde_json::from_str(&place.read("agent.cap")).unwrap();
     assert_eq!(call["capability"], capability);
     assert_eq!(members(&call["proof"]), BTreeSet::from(["body", "signature"]));
-    let read = SignedCall::parse(whole.stdout.as_bytes(), CallLimits::default()).unwrap();
+    let read = SignedCall::parse(whole.stdout.as_bytes(), &Settings::default()).unwrap();
     assert_eq!((read.tool_server.as_str(), read.tool_name.as_str()), ("files", "read_file"));
 }
 
@@ -220,7 +257,7 @@ fn call_answers_and_keeps_receipts() {
     let kernel = place.public_key("kernel.key");
     let text = format!(
         "{{\n  \"bytes\": 6,\n  \"path\": \"/docs/a.md\",\n  \"text\": \"hello\\n\",\n  \"truncated\": false\n}}\n\
-         Allowed; receipt 2 says so. Next:\n  chio receipts verify kept.jsonl --kernel {kernel}\n"
+         Allowed; receipt 2 says how it ended. Next:\n  chio receipts verify kept.jsonl --kernel {kernel}\n"
     );
     assert_eq!(called.done(), text);
     assert_eq!(called.changed, ["kept.jsonl"]);
@@ -252,7 +289,32 @@ fn a_denied_call_has_its_receipt() {
     assert_eq!(denied.changed, ["denied.jsonl"]);
     assert!(!place.read("denied.jsonl").contains(MARKER));
     let verified = place.chio("receipts verify denied.jsonl --kernel kernel.key");
-    assert_eq!(verified.done(), "ok     1 receipts, unbroken: 0 allowed, 1 denied\n");
+    assert_eq!(verified.done(), "ok     1 receipt, unbroken: 0 allowed, 1 denied\n");
+}
+
+/// What is called is there or not; that it was allowed is on record.
+#[test]
+fn a_tool_that_fails_has_its_receipts() {
+    let place = Place::furnished();
+    let call = "call --key agent.key --root issuer.key --capability agent.cap --files docs --mount /docs \
+                --tool files/read_file --kernel-key kernel.key --receipts failed.jsonl --arguments";
+    let failed = place.chio(&format!("{call} {{\"path\":\"/docs/none.md\"}}"));
+    assert_eq!((failed.code, failed.stdout.as_str()), (1, ""), "{failed:#?}");
+    failed.error_and_help();
+    assert_eq!(failed.changed, ["failed.jsonl"]);
+    assert!(place.read("failed.jsonl").contains("\"status\":\"tool_error\""));
+    let verified = place.chio("receipts verify failed.jsonl --kernel kernel.key");
+    assert_eq!(verified.done(), "ok     2 receipts, unbroken: 1 allowed, 0 denied\n");
+}
+
+#[test]
+fn a_tool_that_fails_tells_no_argument() {
+    let place = Place::furnished();
+    let call = "call --key agent.key --root issuer.key --capability agent.cap --files docs --mount /docs \
+                --tool files/read_file --arguments";
+    let failed = place.chio(&format!("{call} {{\"path\":\"/docs/{MARKER}\"}}"));
+    let (error, help) = failed.failed("").error_and_help();
+    assert!(error.contains("the call was allowed") && !help.contains("refused it"), "{error} {help}");
 }
 
 /// Three calls that were allowed and two that were not: eight receipts.
@@ -271,29 +333,30 @@ fn chain(kernel: World) -> Vec<String> {
 
 #[test]
 fn whatever_is_done_to_receipts_is_found() {
+    type Change<'a> = &'a dyn Fn(&mut Vec<String>);
     let place = Place::empty();
     let kernel = world::kernel_key().public_key();
     let honest = chain(World::new());
     let mut other = World::new();
     other.builder = other.builder.signing_key(world::thief());
     let foreign = chain(other);
-    let changed = |change: &dyn Fn(&mut Vec<String>)| {
+    let changed = |change: Change| {
         let mut lines = honest.clone();
         change(&mut lines);
         lines.join("\n") + "\n"
     };
-    let rows: &[(&str, &dyn Fn(&mut Vec<String>))] = &[
+    let rows: &[(&str, Change)] = &[
         ("line 3: receipt 2 is out of order: it stands after 2", &|lines| lines.insert(2, lines[1].clone())),
         ("line 8: receipt 7 is out of order: it stands after 7", &|lines| lines.insert(7, lines[6].clone())),
         ("line 3: receipt 3 is missing: 4 stands in its place", &|lines| drop(lines.remove(2))),
         ("line 1: receipt 1 is missing: 2 stands in its place", &|lines| drop(lines.remove(0))),
         ("line 3: receipt 3 is missing: 4 stands in its place", &|lines| lines.swap(2, 3)),
         ("line 7: receipt 7 is missing: 8 stands in its place", &|lines| lines.swap(6, 7)),
-        ("line 2: receipt 2 was changed: its signature does not hold", &|lines| {
+        ("line 2: receipt 2 was changed: ", &|lines| {
             lines[1] = lines[1].replace("\"ok\"", "\"failed\"");
         }),
         // An allow has no signature of its own: the next receipt covers it.
-        ("line 4: receipt 3 was changed: the next one names another digest", &|lines| {
+        ("line 4: receipt 3 was changed: ", &|lines| {
             lines[2] = lines[2].replace("read_file", "read_fire");
         }),
         ("line 2: receipt 2 has lost its signature", &|lines| {
@@ -301,8 +364,8 @@ fn whatever_is_done_to_receipts_is_found() {
         }),
         ("line 5: receipt 5 is another kernel's", &|lines| lines[4] = foreign[4].clone()),
         ("line 1: receipt 1 is another kernel's", &|lines| *lines = foreign.clone()),
-        ("line 4: byte 0: this is not JSON", &|lines| lines[3] = "receipt".into()),
-        ("line 8: byte 40: the text ends inside a value", &|lines| lines[7].truncate(40)),
+        ("line 4…this is not JSON", &|lines| lines[3] = "receipt".into()),
+        ("line 8…the text ends inside a value", &|lines| lines[7].truncate(40)),
     ];
     for (what, change) in rows {
         let text = changed(change);
@@ -364,6 +427,40 @@ fn inspect_says_that_nothing_is_verified() {
 }
 
 #[test]
+fn inspect_shows_the_receipts_of_a_call() {
+    let place = Place::furnished();
+    let shown = place.chio("inspect receipts.jsonl");
+    assert!(shown.done().starts_with("NOT VERIFIED"));
+    assert!(shown.stdout.contains("decision      allow") && shown.stdout.contains("status        ok"));
+}
+
+#[test]
+fn inspect_shows_whole_keys() {
+    let place = Place::furnished();
+    for algorithm in ["p256", "p384"] {
+        place.chio(&format!("keygen --force --algorithm {algorithm} --out kernel.key")).done();
+        let call = "call --key agent.key --root issuer.key --capability agent.cap --files docs --mount /docs \
+                    --tool a/b --kernel-key kernel.key";
+        place.chio(&format!("{call} --receipts {algorithm}.json")).denied();
+        let shown = place.chio(&format!("inspect {algorithm}.json"));
+        assert!(shown.done().contains(&place.public_key("kernel.key")), "{shown:#?}");
+    }
+}
+
+#[test]
+fn inspect_writes_nothing_to_the_terminal_but_text() {
+    let place = Place::furnished();
+    let rule = r#"{"constraint_type":"exact","value":"\u009b31mred\u007f\u202e\u001b[31m"}"#;
+    let grants = format!(r#"[{{"tool_server":"files","tool_name":"x","arguments":{{"/a":{rule}}}}}]"#);
+    place.write("coloured.json", grants);
+    let issue = "issue --key issuer.key --subject agent.key --grants coloured.json --out coloured.cap";
+    place.chio(issue).done();
+    let shown = place.chio("inspect coloured.cap");
+    let told = |c: char| c != '\n' && (c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
+    assert!(!shown.done().contains(told), "{shown:#?}");
+}
+
+#[test]
 fn the_demo_allows_the_honest_call_and_denies_the_attacks() {
     let place = Place::empty();
     let play = || {
@@ -400,6 +497,13 @@ fn the_demo_allows_the_honest_call_and_denies_the_attacks() {
     let (allowed, denied) = (count("allow"), count("deny"));
     let receipts = format!("ok {} receipts, unbroken: {allowed} allowed, {denied} denied\n", 2 * allowed + denied);
     assert!(text.done().contains(&receipts), "{text:#?}");
+}
+
+#[test]
+fn the_demo_plays_anywhere() {
+    let place = Place::empty();
+    place.write("docs/decisions/README.md", [0xff; 100]);
+    place.chio("demo").done();
 }
 
 #[test]

@@ -4,23 +4,23 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufWriter, Write as _, pipe};
+use std::io::{Read as _, Write as _, pipe};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use chio_core::capability::Grant;
+use chio_tests::world;
 use common::{MARKER, Place, READ, Run, chio, openssl};
-use serde_json::json;
 
 /// How a command reads the file that is named in the place of `@`.
 #[derive(Clone, Copy, PartialEq)]
 enum Reads {
     PrivateKey,
-    /// The text of a public key, or the file of a private one.
+    /// The text of a public key, a file with it, or the file of a private one.
     PublicKey,
     Proof,
     Receipts,
@@ -31,7 +31,7 @@ enum Reads {
 
 use Reads::{Any, Json, PrivateKey, Proof, PublicKey, Receipts};
 
-/// Every command with every file that it reads. The words of `$SIGN` and the like are filled in.
+/// Every command with every file that it reads.
 const SLOTS: &[(&str, Reads)] = &[
     ("issue --key @ --subject agent.key --tool a/b", PrivateKey),
     ("issue --key issuer.key --subject @ --tool a/b", PublicKey),
@@ -53,16 +53,23 @@ const SLOTS: &[(&str, Reads)] = &[
     ("receipts verify receipts.jsonl --kernel @", PublicKey),
 ];
 
+/// The words of a command, with a file in its slot.
 fn words(slot: &str, file: &str) -> String {
     let serve = "--files docs --mount /docs --receipts new.jsonl";
     slot.replace("$READ", READ).replace("$SERVE", serve).replace('@', file)
 }
 
-/// Both ways of telling, for every slot that is asked for.
-fn each_slot(file: &str, only: impl Fn(Reads) -> bool, mut run: impl FnMut(Reads, &str)) {
-    for (slot, reads) in SLOTS.iter().filter(|(_, reads)| only(*reads)) {
-        run(*reads, &words(slot, file));
-        run(*reads, &format!("{} --json", words(slot, file)));
+/// The words of every command that reads the file in one of these ways, for people and for programs.
+fn with(file: &str, only: impl Fn(Reads) -> bool) -> Vec<(Reads, String)> {
+    let slots = SLOTS.iter().filter(|(_, reads)| only(*reads));
+    let both = |(slot, reads): &(&str, Reads)| ["", " --json"].map(|json| (*reads, words(slot, file) + json));
+    slots.flat_map(both).collect()
+}
+
+/// Each of these commands refuses the file with these words, and leaves nothing behind.
+fn all_refuse(place: &Place, file: &str, only: impl Fn(Reads) -> bool, what: &str) {
+    for (_, words) in with(file, only) {
+        place.chio(&words).failed(what);
     }
 }
 
@@ -70,42 +77,37 @@ fn is_key(reads: Reads) -> bool {
     matches!(reads, PrivateKey | PublicKey)
 }
 
+fn is_any(_: Reads) -> bool {
+    true
+}
+
 // --- files that cannot be read, or are nothing at all ---
 
 #[test]
 fn a_missing_file() {
     let place = Place::furnished();
-    each_slot(
-        "nowhere",
-        |_| true,
-        |reads, words| {
-            let what = match reads {
-                PublicKey => "`nowhere` is no public key and no file",
-                _ => "`nowhere` cannot be read: No such file or directory",
-            };
-            place.chio(words).failed(what);
-        },
-    );
-    let nowhere = "call --key agent.key --root issuer.key --capability agent.cap --files nowhere $READ";
-    place.chio(&words(nowhere, "")).failed("`nowhere`: No such file or directory");
-    let a_file = "call --key agent.key --root issuer.key --capability agent.cap --files docs/a.md $READ";
-    place.chio(&words(a_file, "")).failed("`docs/a.md`: Not a directory");
+    for (reads, words) in with("nowhere", is_any) {
+        let what = match reads {
+            PublicKey => "`nowhere` is no public key and no file",
+            _ => "`nowhere` cannot be read: No such file or directory",
+        };
+        place.chio(&words).failed(what);
+    }
+    let serve = "call --key agent.key --root issuer.key --capability agent.cap $READ --files @";
+    place.chio(&words(serve, "nowhere")).failed("No such file or directory");
+    place.chio(&words(serve, "docs/a.md")).failed("Not a directory");
 }
 
 #[test]
 fn a_directory() {
     let place = Place::furnished();
-    each_slot(
-        "docs",
-        |_| true,
-        |_, words| {
-            let run = place.chio(words);
-            assert!(run.failed("`docs` cannot be read: Is a directory").error_and_help().1.contains("name a file"));
-        },
-    );
+    for (_, words) in with("docs", is_any) {
+        let (error, help) = place.chio(&words).failed("`docs` cannot be read").error_and_help();
+        assert!(error.contains("Is a directory") && help.contains("name a file"), "{error} {help}");
+    }
 }
 
-/// Root reads everything, unless it leaves its user namespace.
+/// Root reads everything, unless it leaves its user namespace: then it owns its files, and no more.
 #[test]
 fn an_unreadable_file() {
     let place = Place::furnished();
@@ -117,22 +119,14 @@ fn an_unreadable_file() {
         println!("skipped: root reads everything");
         return;
     }
-    each_slot(
-        "unreadable",
-        |_| true,
-        |reads, words| {
-            // Outside of its namespace root can read no private key either, so those are first in line.
-            if is_root && !matches!(reads, Any | Receipts) {
-                return;
-            }
-            let mut command = place.command(if is_root { Path::new("unshare") } else { chio() });
-            if is_root {
-                command.arg("--user").arg(chio());
-            }
-            let run = place.run(command.args(words.split_whitespace()), b"");
-            run.failed("`unreadable` cannot be read: Permission denied");
-        },
-    );
+    for (_, words) in with("unreadable", is_any) {
+        let mut command = if is_root { place.command("unshare") } else { place.command(chio()) };
+        if is_root {
+            command.arg("--user").arg(chio());
+        }
+        let run = place.run(command.args(words.split_whitespace()), b"");
+        run.failed("`unreadable` cannot be read: Permission denied");
+    }
 }
 
 #[test]
@@ -140,21 +134,9 @@ fn an_empty_file() {
     let place = Place::furnished();
     for (file, contents) in [("nothing", ""), ("blank", " \n\t\n")] {
         place.write_private(file, contents);
-        each_slot(
-            file,
-            |reads| reads != Receipts,
-            |_, words| {
-                place.chio(words).failed(&format!("`{file}` is empty"));
-            },
-        );
+        all_refuse(&place, file, |reads| reads != Receipts, &format!("`{file}` is empty"));
     }
-    each_slot(
-        "nothing",
-        |reads| reads == Receipts,
-        |_, words| {
-            place.chio(words).failed("`nothing` has none");
-        },
-    );
+    all_refuse(&place, "nothing", |reads| reads == Receipts, "the receipts `nothing`");
 }
 
 /// The same noise every time; its first byte is none that UTF-8 begins with.
@@ -176,85 +158,73 @@ fn noise() -> Vec<u8> {
 fn a_file_of_noise() {
     let place = Place::furnished();
     place.write_private("noise", noise());
-    each_slot(
-        "noise",
-        |_| true,
-        |reads, words| {
-            let what = match reads {
-                PrivateKey | PublicKey => "`noise` is longer than 16384 bytes",
-                Proof => "`noise` is longer than 8192 bytes",
-                Receipts => "`noise`, line 1: byte 0: the text is not UTF-8",
-                Json | Any => "`noise`, line 1, column 1: byte 0: the text is not UTF-8",
-            };
-            place.chio(words).failed(what);
-        },
-    );
+    for (reads, words) in with("noise", is_any) {
+        let what = match reads {
+            PrivateKey | PublicKey => "`noise` is longer than 16384 bytes",
+            Proof => "`noise` is longer than 8192 bytes",
+            Receipts => "`noise`, line 1…the text is not UTF-8",
+            Json | Any => "`noise`, line 1, column 1…the text is not UTF-8",
+        };
+        place.chio(&words).failed(what);
+    }
     place.write_private("noise", &noise()[..1000]);
-    each_slot("noise", is_key, |_, words| drop(place.chio(words).failed("`noise` is not a text")));
+    all_refuse(&place, "noise", is_key, "`noise` is not a text");
     // What a proof says is for the kernel to judge.
     let verify = words("verify --root issuer.key --capability agent.cap --proof noise $READ --json", "");
     assert_eq!(place.chio(&verify).json()["code"], "proof_malformed");
     place.chio(&verify).denied();
 }
 
-/// 100 MB of `[`, once for all tests.
-fn brackets() -> &'static tempfile::NamedTempFile {
-    static BRACKETS: OnceLock<tempfile::NamedTempFile> = OnceLock::new();
-    BRACKETS.get_or_init(|| {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let mut writer = BufWriter::new(file.as_file());
-        for _ in 0..100 {
-            writer.write_all(&[b'['; 1_000_000]).unwrap();
-        }
-        writer.flush().unwrap();
-        drop(writer);
-        file
-    })
-}
-
-/// Less room than the file needs.
-fn cramped(place: &Place) -> Command {
+/// `chio` with less memory than the file of brackets is long, where memory can be limited.
+fn cramped(place: &Place, words: &str) -> Command {
     let mut command = place.command("sh");
-    command.args(["-c", "ulimit -v 90000; exec \"$0\" \"$@\""]).arg(chio());
+    command.args(["-c", "ulimit -v 90000 2>/dev/null; exec \"$0\" \"$@\""]).arg(chio()).args(words.split_whitespace());
     command
 }
 
 #[test]
 fn a_hundred_megabytes_of_brackets() {
     let place = Place::furnished();
-    let path = brackets().path();
-    let link = place.path("brackets");
-    std::os::unix::fs::symlink(path, &link).unwrap();
-    // The tests look at what is in the directory, and need not look at this.
-    std::fs::remove_file(&link).unwrap();
+    // Not in the directory of the test, all of which is read before and after every run.
+    let elsewhere = Place::empty();
+    let path = elsewhere.path("brackets");
+    let mut file = File::create(&path).unwrap();
+    for _ in 0..100 {
+        file.write_all(&[b'['; 1_000_000]).unwrap();
+    }
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let ends = |run: &Run| {
-        run.failed(" bytes");
+        run.failed("is longer than ");
         assert!(run.took < Duration::from_secs(5), "{run:#?}");
     };
-    each_slot(
-        path.to_str().unwrap(),
-        |_| true,
-        |_, words| {
-            ends(&place.run(cramped(&place).args(words.split_whitespace()), b""));
-        },
-    );
-    each_slot(
-        "-",
-        |reads| reads != PublicKey,
-        |_, words| {
-            let input = Stdio::from(File::open(path).unwrap());
-            ends(&place.run(cramped(&place).args(words.split_whitespace()).stdin(input), b""));
-        },
-    );
+    for (_, words) in with(path.to_str().unwrap(), is_any) {
+        ends(&place.run(&mut cramped(&place, &words), b""));
+    }
+    for (_, words) in with("-", |reads| reads != PublicKey) {
+        let input = Stdio::from(File::open(&path).unwrap());
+        ends(&place.run(cramped(&place, &words).stdin(input), b""));
+    }
 }
 
 #[test]
 fn brackets_within_the_limits() {
     let place = Place::furnished();
     place.write_private("deep", "[".repeat(8000));
-    let deep = |reads| matches!(reads, Json | Any | Receipts);
-    each_slot("deep", deep, |_, words| drop(place.chio(words).failed("nested deeper than 64 levels")));
-    each_slot("deep", is_key, |_, words| drop(place.chio(words).failed("not a private key")));
+    let is_read = |reads| matches!(reads, Json | Any | Receipts);
+    all_refuse(&place, "deep", is_read, "nested deeper than 64 levels");
+    all_refuse(&place, "deep", is_key, "not a private key");
+}
+
+#[test]
+fn standard_input_is_named_once() {
+    let place = Place::furnished();
+    for words in [
+        "sign --key agent.key --capability - --tool a/b --arguments -",
+        "verify --root issuer.key --capability - --proof - --tool a/b",
+        "issue --key - --subject agent.key --grants -",
+    ] {
+        place.chio_given("{}", words).misused("standard input");
+    }
 }
 
 // --- documents ---
@@ -318,19 +288,46 @@ fn json_that_is_not_strict() {
         ("{} {}", "line 1, column 4", "something follows"),
     ] {
         place.write("loose.json", text);
-        let json = |reads| matches!(reads, Json | Any);
-        each_slot("loose.json", json, |_, words| {
-            let (error, _) = place.chio(words).failed(what).error_and_help();
+        for (_, words) in with("loose.json", |reads| matches!(reads, Json | Any)) {
+            let (error, _) = place.chio(&words).failed(what).error_and_help();
             assert!(error.contains(place_of_it), "{error}");
-        });
+        }
     }
+}
+
+#[test]
+fn the_help_of_a_document_can_help() {
+    let place = Place::furnished();
+    place.write("later.cap", place.read("agent.cap").replace("_token.v1", "_token.v2"));
+    place.write("loose.json", "{\"a\":1,}");
+    for words in [
+        "inspect later.cap",
+        "sign --key agent.key --capability later.cap --tool a/b",
+        "inspect loose.json",
+        "inspect arguments.json",
+        "issue --key issuer.key --subject agent.key --grants loose.json",
+        "sign --key agent.key --capability agent.cap --tool a/b --arguments loose.json",
+    ] {
+        let (_, help) = place.chio(words).failed("").error_and_help();
+        assert!(!help.contains("chio inspect"), "{words}: {help}");
+    }
+}
+
+#[test]
+fn no_control_character_of_a_document_reaches_the_terminal() {
+    let place = Place::furnished();
+    let grants = r#"[{"tool_server":"a","tool_name":"b","\u001b]0;title\u0007\n":1}]"#;
+    place.write("coloured.json", grants);
+    let run = place.chio("issue --key issuer.key --subject agent.key --grants coloured.json");
+    let (error, _) = run.failed("unknown field").error_and_help();
+    assert!(!error.contains(char::is_control), "{error:?}");
 }
 
 // --- keys ---
 
-/// Whichever command is given the wrong key, by either of its ways in.
+/// Every command that takes a key, and `inspect`, refuses this one.
 fn wrong_key(place: &Place, file: &str, what: &str) {
-    each_slot(file, |reads| is_key(reads) || reads == Any, |_, words| drop(place.chio(words).failed(what)));
+    all_refuse(place, file, |reads| is_key(reads) || reads == Any, what);
 }
 
 #[test]
@@ -354,7 +351,8 @@ fn keys_of_another_kind() {
 fn a_public_key_where_a_private_one_is_needed() {
     let place = Place::furnished();
     place.write_private("agent.pub", place.public_key("agent.key"));
-    each_slot("agent.pub", is_key, |_, words| drop(place.chio(words).failed("not a private key")));
+    // Where a public key is needed, its text may stand in a file.
+    all_refuse(&place, "agent.pub", |reads| reads == PrivateKey, "not a private key");
     let Some(_) = openssl(&place, "pkey -in agent.key -pubout -out agent.pem") else { return };
     place.set_mode("agent.pem", 0o600);
     wrong_key(&place, "agent.pem", "not a private key");
@@ -379,11 +377,21 @@ fn a_key_that_others_can_read() {
     place.write_private("open.key", place.read("agent.key"));
     for mode in [0o644, 0o640, 0o604, 0o666, 0o610] {
         place.set_mode("open.key", mode);
-        each_slot("open.key", is_key, |_, words| {
-            let run = place.chio(words);
-            let (error, help) = run.failed("others can read the key `open.key`").error_and_help();
-            assert!(help.contains("chmod 600 'open.key'"), "{error} {help}");
-        });
+        for (_, words) in with("open.key", is_key) {
+            let run = place.chio(&words);
+            let (_, help) = run.failed("others can read the key `open.key`").error_and_help();
+            assert_eq!(help, "chmod 600 'open.key'");
+        }
+    }
+}
+
+#[test]
+fn a_public_key_that_others_can_read() {
+    let place = Place::furnished();
+    place.write("agent.pub", place.public_key("agent.key"));
+    for (_, words) in with("agent.pub", |reads| reads == PublicKey) {
+        let run = place.chio(&words);
+        assert!(run.code == 0 || !run.stderr.contains("chmod"), "{run:#?}");
     }
 }
 
@@ -415,7 +423,7 @@ fn a_public_key_that_is_none() {
         (key[1..].to_owned(), "is no public key and no file"),
         (format!("p521:{key}"), "is no public key and no file"),
     ] {
-        each_slot(&text, |reads| reads == PublicKey, |_, words| drop(place.chio(words).failed(what)));
+        all_refuse(&place, &text, |reads| reads == PublicKey, what);
     }
 }
 
@@ -423,7 +431,6 @@ fn a_public_key_that_is_none() {
 
 /// A capability that is long, and longer when it is shown.
 fn long_capability() -> Vec<u8> {
-    use chio_tests::world;
     let grant = |number: usize| Grant::new("files", format!("a_tool_with_a_name_and_the_number_{number}"));
     world::chain_bytes(&world::issue(world::terms((0..2000).map(grant).collect())))
 }
@@ -437,19 +444,20 @@ fn a_pipe_that_nobody_reads() {
         drop(reader);
         place.run(place.command(chio()).args(words.split_whitespace()).stdout(writer), b"")
     };
-    for words in ["demo", "demo --json", "inspect long.cap", "inspect agent.key", "receipts verify receipts.jsonl"] {
+    let sign = format!("sign --key agent.key --capability agent.cap {READ}");
+    let receipts = "receipts verify receipts.jsonl";
+    for words in ["demo", "demo --json", "inspect long.cap", "inspect agent.key", receipts, &sign] {
         closed(words).failed("standard output: Broken pipe");
     }
-    closed(&format!("sign --key agent.key --capability agent.cap {READ}")).failed("standard output");
 
     // It closes while something long is written.
     let (reader, writer) = pipe().unwrap();
     let mut child = place.command(chio()).args(["inspect", "long.cap"]).stdout(writer).spawn().unwrap();
     let mut beginning = [0; 100];
-    std::io::Read::read_exact(&mut &reader, &mut beginning).unwrap();
+    (&reader).read_exact(&mut beginning).unwrap();
     drop(reader);
     let mut told = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut told).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));
     assert!(told.starts_with("error: standard output: Broken pipe"), "{told}");
 
@@ -482,8 +490,7 @@ fn standard_output_on_a_full_disk() {
     };
     let sign = format!("sign --key agent.key --capability agent.cap {READ}");
     let verify = "verify --root issuer.key --capability agent.cap --proof proof.json --tool files/read_file";
-    let issue = "issue --key issuer.key --subject agent.key --tool a/b";
-    for words in ["demo", "inspect agent.cap", "receipts verify receipts.jsonl", issue, verify, &sign] {
+    for words in ["demo", "inspect agent.cap", "receipts verify receipts.jsonl", ISSUE, verify, &sign] {
         for json in ["", " --json"] {
             let full = File::options().write(true).open("/dev/full").unwrap();
             let words = format!("{words}{json}");
@@ -498,7 +505,6 @@ fn standard_output_on_a_full_disk() {
 fn files_on_a_full_disk() {
     let place = Place::furnished();
     place.write("full/under", "");
-    // With the disk full, then with a disk that has room for a file but not for what is in it.
     let script = "mount -t tmpfs -o size=4k chio full && printf %04096d 0 > full/filler || exit 77
         \"$0\" \"$@\"; code=$?
         [ \"$(ls -A full)\" = filler ] || { ls -A full; exit 78; }
@@ -516,12 +522,11 @@ fn files_on_a_full_disk() {
             return;
         }
     }
-    let call = "call --key agent.key --root issuer.key --capability agent.cap $READ --files docs --mount /docs";
     for words in [
         "keygen --out full/a.key".to_owned(),
         "keygen --out full/a.key --force".to_owned(),
-        "issue --key issuer.key --subject agent.key --tool a/b --out full/a.cap".to_owned(),
-        words(&format!("{call} --receipts full/a.jsonl"), ""),
+        format!("{ISSUE} --out full/a.cap"),
+        words(&format!("{CALL} --receipts full/a.jsonl"), ""),
     ] {
         let run = place.run(&mut on_a_full_disk(&words), b"");
         let (_, help) = run.failed("cannot be written: No space left on device").error_and_help();
@@ -529,27 +534,88 @@ fn files_on_a_full_disk() {
     }
 }
 
+const CALL: &str = "call --key agent.key --root issuer.key --capability agent.cap $READ --files docs --mount /docs";
+
+const ISSUE: &str = "issue --key issuer.key --subject agent.key --tool a/b";
+
 #[test]
 fn files_that_cannot_be_written() {
     let place = Place::furnished();
-    let call =
-        words("call --key agent.key --root issuer.key --capability agent.cap $READ --files docs --mount /docs", "");
-    let issue = "issue --key issuer.key --subject agent.key --tool a/b --out";
-    for words in ["keygen --out", issue, &format!("{call} --receipts")] {
+    let call = words(CALL, "");
+    for words in ["keygen --out", &format!("{ISSUE} --out"), &format!("{call} --receipts")] {
         place.chio(&format!("{words} nowhere/new")).failed("`nowhere/new` cannot be written: No such file");
-        place.chio(&format!("{words} agent.cap/new")).failed("`agent.cap/new` cannot be written: Not a directory");
+        place.chio(&format!("{words} proof.json/new")).failed("`proof.json/new` cannot be written: Not a dir");
         place.chio(&format!("{words} docs")).failed("`docs` is there already, and was kept");
         place.chio(&format!("{words} agent.cap")).failed("`agent.cap` is there already, and was kept");
-        // A link is not followed, wherever it leads.
-        std::os::unix::fs::symlink("target", place.path("link")).unwrap();
-        let before = place.path("link").symlink_metadata().unwrap().modified().unwrap();
-        let linked = place.command(chio()).args(words.split_whitespace()).arg("link").output().unwrap();
-        assert_eq!(linked.status.code(), Some(1), "{linked:?}");
+        // A link is kept, and nothing is written where it leads.
+        symlink("target", place.path("link")).unwrap();
+        let run = place.command(chio()).args(words.split_whitespace()).arg("link").output().unwrap();
+        assert_eq!(run.status.code(), Some(1), "{run:?}");
+        assert_eq!(std::fs::read_link(place.path("link")).unwrap().to_str(), Some("target"));
         assert!(!place.path("target").exists());
-        assert_eq!(place.path("link").symlink_metadata().unwrap().modified().unwrap(), before);
         std::fs::remove_file(place.path("link")).unwrap();
     }
     place.chio("keygen --force --out docs").failed("`docs` cannot be written");
+}
+
+#[test]
+fn receipts_that_are_there_keep_the_call_from_being_made() {
+    let place = Place::furnished();
+    let run = place.chio(&words(&format!("{CALL} --receipts receipts.jsonl"), ""));
+    let (_, help) = run.failed("`receipts.jsonl` is there already, and was kept").error_and_help();
+    assert!(help.contains("the call was not made") && !help.contains("--force"), "{help}");
+}
+
+#[test]
+fn receipts_that_cannot_be_written_keep_the_call_from_being_made() {
+    let place = Place::furnished();
+    for file in ["nowhere/new", "proof.json/new", "link"] {
+        // A link to nothing: `call` has no --force, and the help names it.
+        let _ = symlink("target", place.path("link"));
+        let run = place.chio(&words(&format!("{CALL} --receipts @"), file));
+        let (_, help) = run.failed(&format!("`{file}`")).error_and_help();
+        assert!(help.contains("the call was not made") && !help.contains("--force"), "{help}");
+    }
+}
+
+#[test]
+fn the_error_names_the_file_that_was_meant() {
+    let place = Place::furnished();
+    let (error, _) = place.chio("keygen --out nowhere/new.key").failed("nowhere/new.key").error_and_help();
+    assert!(!error.contains(".tmp"), "{error}");
+}
+
+#[test]
+fn no_file_is_named_as_standard_input_is() {
+    let place = Place::furnished();
+    for words in [format!("{ISSUE} --out -"), words(&format!("{CALL} --receipts -"), "")] {
+        let run = place.chio(&words);
+        assert!(run.changed.is_empty(), "{run:#?}");
+    }
+}
+
+#[test]
+fn force_replaces_files_alone() {
+    let place = Place::furnished();
+    let made = Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
+    assert!(made.success());
+    for words in ["keygen", ISSUE] {
+        // Not through `place.chio`, which reads every file.
+        let words = format!("{words} --force --out pipe");
+        let run = place.command(chio()).args(words.split_whitespace()).output().unwrap();
+        assert!(!place.path("pipe").is_file(), "{run:?}");
+        assert_eq!(run.status.code(), Some(1), "{run:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_served() {
+    let place = Place::furnished();
+    let call = words(CALL, "");
+    let (error, _) = place.chio(&call.replace("--files docs", "--files nowhere")).error_and_help();
+    assert!(!error.contains("cannot be served: cannot serve"), "{error}");
+    let (_, help) = place.chio(&call.replace("--mount /docs", "--mount docs")).error_and_help();
+    assert!(help.contains("--mount") || help.contains("absolute"), "{help}");
 }
 
 // --- words ---
@@ -601,6 +667,16 @@ fn wrong_words() {
 }
 
 #[test]
+fn wrong_words_are_told_as_all_else() {
+    let place = Place::furnished();
+    // A command without a verb shows its help, as is the custom.
+    for (words, _) in WRONG_WORDS.iter().filter(|(_, what)| !what.starts_with("Usage")) {
+        place.chio(words).misused("");
+        place.chio(&format!("--json {words}")).misused("");
+    }
+}
+
+#[test]
 fn words_that_make_no_sense() {
     let place = Place::furnished();
     let issue = "issue --key issuer.key --subject agent.key";
@@ -615,7 +691,8 @@ fn words_that_make_no_sense() {
         place.chio(&words).misused(what);
         place.chio(&format!("{words} --json")).misused(what);
     }
-    place.run(place.command(chio()).args(issue.split(' ')).args(["--tool", "a/\u{1b}[31m"]), b"").misused("1 to 256");
+    let coloured = ["--tool", "a/\u{1b}[31m"];
+    place.run(place.command(chio()).args(issue.split(' ')).args(coloured), b"").misused("1 to 256");
 }
 
 #[test]
@@ -643,9 +720,48 @@ fn inline_arguments_that_are_not_strict_json() {
 }
 
 #[test]
-fn a_name_that_is_not_utf_8_is_no_panic() {
+fn inline_arguments_that_are_no_object() {
     let place = Place::furnished();
-    let name = std::ffi::OsStr::from_bytes(b"\xff.cap");
-    let run = place.run(place.command(chio()).arg("inspect").arg(name), b"");
+    let sign = "sign --key agent.key --capability agent.cap --tool files/read_file --arguments";
+    for arguments in [format!(r#"["{MARKER}"]"#), format!(r#""{MARKER}""#)] {
+        place.chio(&format!("{sign} {arguments}")).misused("one JSON object");
+    }
+}
+
+#[test]
+fn numbers_out_of_range() {
+    let place = Place::furnished();
+    let far = 9_007_199_254_740_992_u64;
+    for words in [
+        format!("{ISSUE} --at {far}"),
+        format!("{ISSUE} --ttl {far}"),
+        format!("{ISSUE} --ttl +5"),
+        format!("{ISSUE} --max-depth {far}"),
+        format!("{ISSUE} --max-invocations {far}"),
+        format!("sign --key agent.key --capability agent.cap {READ} --at {far}"),
+    ] {
+        let run = place.chio(&words);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:#?}");
+        assert!(!run.stderr.contains("byte 0") && run.stderr.contains("--"), "{run:#?}");
+    }
+}
+
+const NOT_UTF_8: &[u8] = b"\xff.new";
+
+#[test]
+fn a_name_of_an_input_that_is_not_utf_8() {
+    let place = Place::furnished();
+    let run = place.run(place.command(chio()).arg("inspect").arg(OsStr::from_bytes(NOT_UTF_8)), b"");
     assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:#?}");
+}
+
+#[test]
+fn a_name_of_an_output_that_is_not_utf_8() {
+    let place = Place::furnished();
+    for words in ["keygen", ISSUE] {
+        let out = [OsStr::new("--force"), OsStr::new("--out"), OsStr::from_bytes(NOT_UTF_8)];
+        let run = place.run(place.command(chio()).args(words.split(' ')).args(out), b"");
+        // Written and said, or refused.
+        assert!(run.code == 0 || run.changed.is_empty(), "{run:#?}");
+    }
 }

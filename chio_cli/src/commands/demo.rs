@@ -308,7 +308,10 @@ fn token(
 /// The repository's own `docs`, or a directory that is made for the purpose.
 fn served() -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
     let here = std::env::current_dir().unwrap_or_default();
-    let is_docs = |docs: &PathBuf| docs.join("decisions/README.md").is_file();
+    let is_docs = |docs: &PathBuf| {
+        let index = std::fs::read_to_string(docs.join("decisions/README.md"));
+        index.is_ok_and(|index| index.starts_with("# Decisions")) && docs.join("protocol.md").is_file()
+    };
     let found = here.ancestors().map(|above| above.join("docs")).find(is_docs);
     if let Some(docs) = found {
         return Ok((docs.canonicalize().unwrap_or(docs), None));

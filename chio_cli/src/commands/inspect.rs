@@ -12,8 +12,8 @@ use chio_core::receipt::{RECEIPT_SCHEMA, Receipt};
 use serde_json::{Value, json};
 
 use crate::args::Inspect;
-use crate::exit::{Exit, Failure};
-use crate::files;
+use crate::exit::{Exit, Failure, printable};
+use crate::files::{self, Source};
 use crate::print::{BOLD, DIM, Printer, RESET, YELLOW, time};
 
 /// As much as the longest document: a whole signed call.
@@ -25,6 +25,9 @@ pub(crate) fn run(args: &Inspect, printer: &Printer) -> Result<Exit, Failure> {
     let bytes = args.file.read(WHAT, LIMIT)?;
     let pem = std::str::from_utf8(&bytes).ok().filter(|text| text.contains("-----BEGIN"));
     let (kind, value, text) = if let Some(pem) = pem {
+        if let Source::File(path) = &args.file {
+            files::check_private(path)?;
+        }
         let key = Keypair::from_pkcs8_pem(pem);
         key_of(&key.map_err(|error| files::format_failure("the key", &args.file, &bytes, &error))?)
     } else {
@@ -32,8 +35,12 @@ pub(crate) fn run(args: &Inspect, printer: &Printer) -> Result<Exit, Failure> {
             help: HELP.into(),
             ..files::format_failure(WHAT, &args.file, &bytes, &error)
         };
-        let json = canonical::parse(&bytes, Limits::bytes(LIMIT)).map_err(|error| wrong(error.into()))?;
-        document(&json).map_err(wrong)?
+        if let Some(shown) = receipts(&bytes) {
+            shown
+        } else {
+            let json = canonical::parse(&bytes, Limits::bytes(LIMIT)).map_err(|error| wrong(error.into()))?;
+            document(&json).map_err(wrong)?
+        }
     };
     let warned = format!(
         "{YELLOW}{BOLD}NOT VERIFIED{RESET}{YELLOW}: this is what the file says, not what is true.{RESET}\n{kind}\n{text}"
@@ -49,6 +56,20 @@ fn key_of(key: &Keypair) -> Shown {
     let algorithm = public_key.algorithm().to_string();
     let text = format!("  algorithm   {algorithm}\n  public key  {public_key}\n");
     ("private key", json!({"algorithm": algorithm, "public_key": public_key}), text)
+}
+
+/// Receipts, one a line, if that is what it is.
+fn receipts(bytes: &[u8]) -> Option<Shown> {
+    let mut text = String::new();
+    let mut values = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        Receipt::parse(line).ok()?;
+        let json = canonical::parse(line, Limits::bytes(line.len())).ok()?;
+        text.push_str(&members(json.as_object()?.get("body")?.as_object()?.iter()));
+        text.push('\n');
+        values.push(json!(json));
+    }
+    (values.len() > 1).then_some(("receipts", Value::Array(values), text))
 }
 
 fn document(json: &Json) -> Result<Shown, FormatError> {
@@ -105,7 +126,12 @@ fn chain(chain: &CapabilityChain) -> String {
             text.push('\n');
             for (pointer, rule) in grant.arguments.iter().flat_map(ArgumentRules::iter) {
                 let rule = canonical::canonical_json_bytes(rule).unwrap_or_default();
-                let _ = writeln!(text, "    {DIM}{} {}{RESET}", excerpt(pointer), String::from_utf8_lossy(&rule));
+                let _ = writeln!(
+                    text,
+                    "    {DIM}{} {}{RESET}",
+                    excerpt(pointer),
+                    printable(&String::from_utf8_lossy(&rule))
+                );
             }
         }
     }
@@ -132,8 +158,8 @@ fn members<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>) -> String {
     let mut text = String::new();
     for (name, value) in members {
         let value = match value {
-            Json::String(value) => excerpt(value),
-            other => excerpt(&String::from_utf8_lossy(&other.to_canonical_bytes())),
+            Json::String(value) => printable(value),
+            other => printable(&String::from_utf8_lossy(&other.to_canonical_bytes())),
         };
         let _ = writeln!(text, "  {name:<13} {value}");
     }

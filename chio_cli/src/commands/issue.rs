@@ -1,8 +1,11 @@
 //! `chio issue`
 
+use std::path::Path;
+
 use chio_core::canonical::{self, Limits};
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, MAX_CHAIN_BYTES, Terms};
 use chio_core::error::FormatError;
+use chio_core::time::MAX_UNIX_SECONDS;
 use serde_json::json;
 
 use crate::args::Issue;
@@ -12,6 +15,7 @@ use crate::files::{self, Audience, Source};
 use crate::print::{self, DIM, Printer, RESET, time};
 
 pub(crate) fn run(args: Issue, printer: &Printer) -> Result<Exit, Failure> {
+    files::read_once([args.key.is_standard_input(), args.grants.as_ref().is_some_and(Source::is_standard_input)])?;
     let issuer = files::read_key(&args.key)?;
     let subject = files::read_public_key(&args.subject)?;
     let mut grants: Vec<Grant> = args.tool.into_iter().map(|name| Grant::new(name.server, name.tool)).collect();
@@ -26,6 +30,12 @@ pub(crate) fn run(args: Issue, printer: &Printer) -> Result<Exit, Failure> {
     }
     let issued_at = at(args.at)?;
     let expires_at = issued_at.saturating_add(args.ttl);
+    if expires_at > MAX_UNIX_SECONDS {
+        return Err(Failure::usage(
+            "--ttl ends after the last second there is, 2^53−1",
+            "write it as 90s, 15m, 1h or 7d",
+        ));
+    }
     let terms = Terms {
         subject,
         audience: args.audience,
@@ -41,7 +51,7 @@ pub(crate) fn run(args: Issue, printer: &Printer) -> Result<Exit, Failure> {
     let chain = CapabilityChain::root(token).to_json().map_err(|error| Failure::new(error, "shorten the grants"))?;
     let mut bytes = chain.to_canonical_bytes();
     bytes.push(b'\n');
-    let Some(out) = &args.out else {
+    let Some(out) = args.out.as_ref().filter(|out| *out != Path::new("-")) else {
         print::raw(&String::from_utf8_lossy(&bytes))?;
         return Ok(Exit::Done);
     };
@@ -52,7 +62,7 @@ pub(crate) fn run(args: Issue, printer: &Printer) -> Result<Exit, Failure> {
          chio sign --key AGENT_KEY --capability {file} --tool SERVER/TOOL --arguments '{{…}}'\n",
         time(expires_at)
     );
-    printer.answer(&json!({"capability_file": out, "expires_at": expires_at, "id": id}), &text)?;
+    printer.answer(&json!({"capability_file": out.to_string_lossy(), "expires_at": expires_at, "id": id}), &text)?;
     Ok(Exit::Done)
 }
 

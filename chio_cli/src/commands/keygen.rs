@@ -30,7 +30,8 @@ pub(crate) fn run(args: &Keygen, printer: &Printer) -> Result<Exit, Failure> {
     let _ = writeln!(text, "{DIM}The private key is in {file}: it stays there. Next:{RESET}");
     let _ =
         writeln!(text, "  chio issue --key {file} --subject AGENT_PUBLIC_KEY --tool files/read_file --out agent.cap");
-    let value = json!({"algorithm": algorithm.to_string(), "key_file": args.out, "public_key": public_key});
+    let value =
+        json!({"algorithm": algorithm.to_string(), "key_file": args.out.to_string_lossy(), "public_key": public_key});
     printer.answer(&value, &text)?;
     Ok(Exit::Done)
 }

@@ -36,7 +36,7 @@ pub(crate) fn verify(args: &ReceiptsVerify, printer: &Printer) -> Result<Exit, F
     }
     let report = verifier.finish();
     if report.receipts == 0 {
-        return Err(Failure::new(format!("{WHAT} {} has none", args.file), "was it written to the end?"));
+        return Err(Failure::new(format!("{WHAT} {}: there are none", args.file), "was it written to the end?"));
     }
     let head = report.head.map(|head| head.digest.to_string()).unwrap_or_default();
     let ChainReport { receipts, allowed, denied, suppressed, unfinished, sealed, .. } = report;
@@ -58,7 +58,8 @@ pub(crate) fn verify(args: &ReceiptsVerify, printer: &Printer) -> Result<Exit, F
 /// What a chain contains, in a line.
 pub(crate) fn summary(report: &ChainReport) -> String {
     let ChainReport { receipts, allowed, denied, suppressed, unfinished, .. } = report;
-    let mut text = format!("{receipts} receipts, unbroken: {allowed} allowed, {denied} denied");
+    let s = if *receipts == 1 { "" } else { "s" };
+    let mut text = format!("{receipts} receipt{s}, unbroken: {allowed} allowed, {denied} denied");
     if *suppressed > 0 {
         let _ = write!(text, ", {suppressed} denials counted only");
     }

@@ -7,13 +7,15 @@ use chio_core::digest::Arguments;
 use chio_core::dpop::{DpopProof, DpopProofBody};
 use serde_json::json;
 
-use crate::args::{Sign, ToolName};
+use crate::args::{CallArgs, Sign, ToolName};
 use crate::commands::{at, random};
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print;
 
 pub(crate) fn run(args: &Sign) -> Result<Exit, Failure> {
+    let CallArgs { capability, arguments, .. } = &args.action;
+    files::read_once([args.key.is_standard_input(), capability.is_standard_input(), arguments == "-"])?;
     let key = files::read_key(&args.key)?;
     let (bytes, chain) = files::read_chain(&args.action.capability)?;
     let arguments = files::read_arguments(&args.action.arguments)?;

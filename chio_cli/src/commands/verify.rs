@@ -4,13 +4,15 @@ use chio_kernel::clock::ManualClock;
 use chio_kernel::{Denial, Kernel, SignedCall};
 use serde_json::json;
 
-use crate::args::Verify;
+use crate::args::{CallArgs, Verify};
 use crate::commands::at;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print::{DIM, GREEN, Printer, RED, RESET};
 
 pub(crate) fn run(args: &Verify, printer: &Printer) -> Result<Exit, Failure> {
+    let CallArgs { capability, arguments, .. } = &args.action;
+    files::read_once([args.proof.is_standard_input(), capability.is_standard_input(), arguments == "-"])?;
     let at = at(args.at)?;
     let (capability, _) = files::read_chain(&args.action.capability)?;
     let proof = files::read_proof(&args.proof)?;

@@ -80,3 +80,26 @@ impl fmt::Debug for Ed25519Backend {
         write!(f, "Ed25519Backend({})", self.public_key())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// p + 2 to p + 18 are second texts of points that have another one already.
+    #[test]
+    fn a_key_has_one_text() {
+        let mut usable = 0;
+        for low in 0xef..=0xff {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (low, 0x7f);
+            usable += usize::from(VerifyingKey::from_bytes(&bytes).is_ok_and(|key| !key.is_weak()));
+            assert!(prepare(&bytes).is_err(), "{low:x}");
+            bytes[31] = 0xff;
+            assert!(prepare(&bytes).is_err(), "{low:x}, with the sign bit");
+        }
+        assert!(usable > 0, "some of them would verify signatures");
+        let mut largest = [0xff; 32];
+        (largest[0], largest[31]) = (0xec, 0x7f);
+        assert!(is_canonical(&largest), "p − 1 is canonical");
+    }
+}
