@@ -10,7 +10,7 @@ use crate::canonical::{self, Json, Limits};
 use crate::error::{FormatError, JsonError, JsonErrorKind};
 
 /// A SHA-256 digest; in text, 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
@@ -45,12 +45,6 @@ pub(crate) fn from_lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -90,6 +84,9 @@ impl Arguments {
     /// Fails where the text is not strict JSON within the limits, or not an object.
     pub fn parse(text: &[u8], limits: Limits) -> Result<Self, JsonError> {
         let canonical = canonical::canonicalize(text, limits)?.into_owned();
+        if canonical.len() > limits.bytes {
+            return Err(JsonError::new(limits.bytes, JsonErrorKind::TooLarge { limit: limits.bytes }));
+        }
         if canonical.first() != Some(&b'{') {
             return Err(JsonError::new(0, JsonErrorKind::NotJson("arguments are a JSON object".into())));
         }
@@ -123,6 +120,10 @@ impl Arguments {
     /// The arguments as a type of the tool's own.
     /// Fails where the type wants other members or other types than there are. The text names no argument value.
     pub fn deserialize<T: for<'de> Deserialize<'de>>(&self) -> Result<T, FormatError> {
+        // Members that serde_json takes for something else, where any crate of the build has switched that on.
+        if self.canonical.windows(21).any(|window| window == b"$serde_json::private:") {
+            return Err(FormatError::Document("the arguments name what is private to serde_json".into()));
+        }
         serde_json::from_slice(&self.canonical).map_err(|error| {
             FormatError::Document(format!("the arguments do not fit the tool (column {})", error.column()))
         })

@@ -67,7 +67,6 @@ impl DpopProofBody {
     }
 
     /// The RFC 8785 bytes, which the signature covers.
-    /// Fails where `issued_at` is beyond 2^53−1.
     pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {
         let refuse = |kind| JsonError { at: 0, kind };
         if self.issued_at > crate::time::MAX_UNIX_SECONDS {
@@ -110,7 +109,6 @@ impl DpopProof {
     }
 
     /// The proof as RFC 8785 bytes.
-    /// Fails where `issued_at` is beyond 2^53−1.
     pub fn to_bytes(&self) -> Result<Vec<u8>, JsonError> {
         canonical::canonical_json_bytes(self)
     }

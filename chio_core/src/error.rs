@@ -3,7 +3,6 @@
 use std::fmt;
 
 /// A text that is not the strict JSON this protocol reads.
-///
 /// Neither the text nor any part of it is kept: the error may be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError {

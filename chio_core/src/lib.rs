@@ -5,7 +5,6 @@
 //! `chio_kernel` to say. An agent that only signs calls needs nothing but this crate.
 //!
 //! The modules stand in reading order; each imports only from those above it.
-//!
 //! Everything read here is *unverified*: it may be printed, it may not be relied on.
 
 pub mod error;

@@ -147,7 +147,6 @@ impl ReceiptBody {
     }
 
     /// The RFC 8785 bytes, which the signature covers and `previous` is the digest of.
-    /// Fails where a number is beyond 2^53−1.
     pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {
         document::canonical(self)
     }
@@ -182,7 +181,6 @@ impl Receipt {
     }
 
     /// The receipt as RFC 8785 bytes: one line of a JSON Lines file, without its end.
-    /// Fails where a number is beyond 2^53−1.
     pub fn to_line(&self) -> Result<Vec<u8>, JsonError> {
         document::line(self)
     }

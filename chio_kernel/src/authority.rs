@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chio_core::canonical::{self, Limits};
+use chio_core::canonical::{self, Json, Limits};
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant};
 use chio_core::crypto::{PreparedKey, PublicKey};
 use chio_core::digest::Digest;
@@ -139,9 +139,11 @@ impl Authorities {
         if let Cow::Owned(text) = &text {
             return self.verify(text, now);
         }
-        let parsed = CapabilityChain::parse(chain).map_err(|error| malformed(error.to_string()))?;
-        let tokens = parsed.into_tokens();
-        let root = self.check_trust(&tokens)?;
+        let json = canonical::parse(chain, Limits::bytes(self.chain_bytes));
+        let json = json.map_err(|error| malformed(error.to_string()))?;
+        let root = self.check_trust(&json)?;
+        let tokens = CapabilityChain::from_json(&json).map_err(|error| malformed(error.to_string()))?.into_tokens();
+        check_lifetime(&tokens, root)?;
         check_links(&tokens)?;
         self.check_audiences(&tokens)?;
         check_windows(tokens.iter().map(CapabilityToken::window), now)?;
@@ -154,16 +156,14 @@ impl Authorities {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check_trust(&self, tokens: &[CapabilityToken]) -> Result<&TrustRoot, Denial> {
-        let Some(token) = tokens.first() else { return Err(empty()) };
-        let root =
-            self.roots.get(&token.issuer).ok_or_else(|| Denial::IssuerUntrusted { issuer: token.issuer.clone() })?;
-        match root.max_lifetime_secs {
-            Some(max_seconds) if token.expires_at.saturating_sub(token.issued_at) > max_seconds => {
-                Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Lifetime { max_seconds } })
-            }
-            _ => Ok(root),
-        }
+    /// Before anything is made of the chain: what nobody trusted has signed costs no more than reading it.
+    fn check_trust(&self, chain: &Json) -> Result<&TrustRoot, Denial> {
+        let first = chain.as_array().and_then(|tokens| tokens.first()?.as_object());
+        let issuer = first.and_then(|token| token.get("issuer")?.as_str()?.parse::<PublicKey>().ok());
+        let malformed =
+            || Denial::CapabilityMalformed { reason: "it is no array of tokens with an issuer each".into() };
+        let issuer = issuer.ok_or_else(malformed)?;
+        self.roots.get(&issuer).ok_or(Denial::IssuerUntrusted { issuer })
     }
 
     fn check_audiences(&self, tokens: &[CapabilityToken]) -> Result<(), Denial> {
@@ -176,8 +176,14 @@ impl Authorities {
     }
 }
 
-fn empty() -> Denial {
-    Denial::CapabilityMalformed { reason: "the chain is empty".into() }
+fn check_lifetime(tokens: &[CapabilityToken], root: &TrustRoot) -> Result<(), Denial> {
+    let seconds = tokens.first().map_or(0, |token| token.expires_at.saturating_sub(token.issued_at));
+    match root.max_lifetime_secs {
+        Some(max_seconds) if seconds > max_seconds => {
+            Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Lifetime { max_seconds } })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_links(tokens: &[CapabilityToken]) -> Result<(), Denial> {
@@ -227,7 +233,9 @@ fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Fa
         }
         ids.push(id);
     }
-    let (Some(first), Some(leaf)) = (ids.first(), tokens.last()) else { return Err(empty()) };
+    let (Some(first), Some(leaf)) = (ids.first(), tokens.last()) else {
+        return Err(Denial::CapabilityMalformed { reason: "the chain is empty".into() });
+    };
     let subject = leaf.subject.prepare();
     let subject =
         subject.map_err(|error| Denial::CapabilityMalformed { reason: format!("the last subject: {error}") })?;
@@ -288,7 +296,7 @@ impl Unrevoked {
 }
 
 /// Verified chains by the digest of their text, least recently used dropped first, bounded by an estimate of their
-/// memory: sixteen times their text, which is what a list of short numbers comes to.
+/// memory: 32 times their text, which is what a list of short numbers, or of places, comes to.
 /// Only what a trusted root signed gets in. It holds no right: windows, revocation and standing are checked each time.
 struct Cache {
     entries: LruCache<Digest, (usize, Arc<Facts>), std::hash::RandomState>,
@@ -307,7 +315,7 @@ impl Cache {
     }
 
     fn put(&mut self, key: Digest, text_bytes: usize, facts: Arc<Facts>) {
-        let bytes = text_bytes.saturating_mul(16);
+        let bytes = text_bytes.saturating_mul(32);
         if let Some((replaced, _)) = self.entries.put(key, (bytes, facts)) {
             self.bytes = self.bytes.saturating_sub(replaced);
         }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chio_core::crypto::{PublicKey, SigningBackend};
+use chio_core::crypto::{Keypair, PublicKey, SigningBackend, random_hex};
 use chio_core::error::excerpt;
 
 use crate::authority::Authorities;
@@ -169,7 +169,7 @@ impl KernelBuilder {
     pub fn build(self) -> Result<Kernel, BuildError> {
         let clock = ForwardClock::new(self.clock);
         let started_at = clock.now().map_err(|_| BuildError::Clock)?;
-        let key = self.key.or_else(new_key).ok_or(BuildError::NoKey)?;
+        let key = self.key.or_else(|| Some(Arc::new(Keypair::generate().ok()?))).ok_or(BuildError::NoKey)?;
         let mut servers = HashMap::new();
         for (name, server) in self.servers {
             if servers.insert(name.clone(), server).is_some() {
@@ -200,7 +200,7 @@ impl KernelBuilder {
         }
         let forgetful = (!nonces.survives_restart()).then(|| Forgetful {
             accepted_after: started_at.saturating_add(dpop.max_clock_skew_secs),
-            epoch: new_epoch(),
+            epoch: random_hex().ok().map(|random| format!("{random}.")),
         });
         let unproven = Mutex::new(Unproven::new(settings.unproven_receipts_per_second));
         let (store, store_timer) = (patience.store, || Arc::clone(&timer));
@@ -283,24 +283,4 @@ setters! {
 
     /// Sets what the kernel remembers with.
     stores(stores: Stores) |builder| builder.stores = stores;
-}
-
-#[cfg(feature = "os")]
-fn new_key() -> Option<Arc<dyn SigningBackend>> {
-    chio_core::crypto::Keypair::generate().ok().map(|key| -> Arc<dyn SigningBackend> { Arc::new(key) })
-}
-
-#[cfg(not(feature = "os"))]
-fn new_key() -> Option<Arc<dyn SigningBackend>> {
-    None
-}
-
-#[cfg(feature = "os")]
-fn new_epoch() -> Option<String> {
-    chio_core::crypto::random_hex().ok().map(|random| format!("{random}."))
-}
-
-#[cfg(not(feature = "os"))]
-fn new_epoch() -> Option<String> {
-    None
 }

@@ -1,4 +1,4 @@
-//! Time, at the rim: the only places where a clock is read.
+//! Time, at the rim: the only places where a clock is read. And how foreign code answers, or fails to.
 
 use std::fmt;
 use std::future::Future;
@@ -11,23 +11,36 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A boxed future. What has its answer at hand returns `Box::pin(std::future::ready(answer))`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The clock cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockError;
+/// What is nobody's decision: a store that is down, a tool server that died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelError {
+    reason: String,
+}
 
-impl fmt::Display for ClockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the clock cannot be read")
+impl KernelError {
+    /// An error with a text for operators. It must not hold a secret or the value of an argument.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
     }
 }
 
-impl std::error::Error for ClockError {}
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for KernelError {}
+
+fn unreadable() -> KernelError {
+    KernelError::new("the clock cannot be read")
+}
 
 /// A source of the time. The kernel reads it once a call.
 pub trait Clock: Send + Sync {
     /// Whole seconds since 1970-01-01T00:00:00Z.
     /// Fails where the time cannot be told: the call is denied.
-    fn now(&self) -> Result<u64, ClockError>;
+    fn now(&self) -> Result<u64, KernelError>;
 }
 
 /// The clock of the operating system.
@@ -35,8 +48,8 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    fn now(&self) -> Result<u64, ClockError> {
-        SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).map_err(|_| ClockError)
+    fn now(&self) -> Result<u64, KernelError> {
+        SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).map_err(|_| unreadable())
     }
 }
 
@@ -57,8 +70,8 @@ impl ManualClock {
 }
 
 impl Clock for ManualClock {
-    fn now(&self) -> Result<u64, ClockError> {
-        Some(self.0.load(Ordering::SeqCst)).filter(|now| *now != u64::MAX).ok_or(ClockError)
+    fn now(&self) -> Result<u64, KernelError> {
+        Some(self.0.load(Ordering::SeqCst)).filter(|now| *now != u64::MAX).ok_or_else(unreadable)
     }
 }
 
@@ -74,8 +87,8 @@ impl ForwardClock {
         Self { clock, latest: AtomicU64::new(0) }
     }
 
-    pub(crate) fn now(&self) -> Result<u64, ClockError> {
-        let now = catch_unwind(AssertUnwindSafe(|| self.clock.now())).unwrap_or(Err(ClockError))?;
+    pub(crate) fn now(&self) -> Result<u64, KernelError> {
+        let now = catch_unwind(AssertUnwindSafe(|| self.clock.now())).unwrap_or_else(|_| Err(unreadable()))?;
         Ok(self.latest.fetch_max(now, Ordering::SeqCst).max(now))
     }
 }

@@ -22,7 +22,7 @@ pub struct Settings {
     pub threat: ThreatResponse,
     /// How many denials of unproven callers get a receipt of their own each second: 100. The rest is summed up.
     pub unproven_receipts_per_second: u64,
-    /// How much memory the cache of verified chains may take, by estimate: 64 MiB, some five thousand usual chains.
+    /// How much memory the cache of verified chains may take, by estimate: 64 MiB, some two thousand usual chains.
     pub chain_cache_bytes: usize,
 }
 

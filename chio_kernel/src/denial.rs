@@ -24,7 +24,6 @@ macro_rules! named {
 
 named! {
     /// Where in the pipeline a call was denied, in the order of the pipeline.
-    ///
     /// Up to `proof.nonce` a denial proves nothing about anyone: a captured call comes as far without its key.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Step {

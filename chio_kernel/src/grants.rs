@@ -34,7 +34,10 @@ impl CoveredCall {
             }
         }
         let mut places = Vec::new();
+        // No token outlives the ones above it. One below it says nothing about how long its own count matters.
+        let mut until = u64::MAX;
         for (token, layer) in authority.layers().iter().enumerate() {
+            until = until.min(layer.window.expires_at);
             let covering = action.covering(token, &layer.grants)?;
             // A grant without a limit costs nothing, so it comes first.
             if covering.iter().any(|(_, grant)| grant.max_invocations.is_none()) {
@@ -44,7 +47,7 @@ impl CoveredCall {
                 grant: Digest::of_parts(&[layer.id.as_bytes(), index.to_string().as_bytes()]),
                 account: authority.account(),
                 limit: grant.max_invocations.unwrap_or_default(),
-                until: layer.window.expires_at,
+                until,
             };
             places.push(Place { token, alternatives: covering.into_iter().map(allowance).collect() });
         }

@@ -20,7 +20,6 @@ use crate::config::Mode;
 use crate::denial::{Denial, Step};
 use crate::fence::{Lapse, fenced};
 use crate::grants::CoveredCall;
-use crate::proof::SchemeProof;
 use crate::receipts::Found;
 use crate::scheme::{Claims, ProofScheme};
 use crate::store::{KernelError, key_id};
@@ -50,8 +49,6 @@ impl Kernel {
 
     /// A nonce that this kernel gives out. A proof with it is accepted from the first second on, even by a kernel
     /// whose nonces do not survive a restart.
-    /// Fails where the operating system has no random bytes to give.
-    #[cfg(feature = "os")]
     pub fn new_nonce(&self) -> Result<String, KernelError> {
         let random = chio_core::crypto::random_hex().map_err(|error| KernelError::new(error.to_string()))?;
         let forgetful = self.parts.prover.forgetful.as_ref();
@@ -66,15 +63,14 @@ impl Kernel {
     }
 
     /// Decides a call. If it is allowed, its receipt is written, and it can be dispatched once.
-    /// Fails with the reason why it was denied.
     pub async fn authorize(&self, call: SignedCall) -> Result<AuthorizedCall, Denied> {
         let SignedCall { tool_server, tool_name, arguments, capability, proof } = call;
         let presented = Presented::Chain { capability: &capability, proof: proof.as_deref() };
         self.decide(&tool_server, &tool_name, &arguments, presented).await
     }
 
-    /// Decides a call that is proven by another scheme than the one of this protocol.
-    /// Fails with the reason why it was denied.
+    /// Decides a call that is proven by another scheme than the one of this protocol. Whoever has a handle to the kernel
+    /// can bring a scheme, and what a scheme claims is believed: hand no handle to what is not trusted.
     pub async fn authorize_by<S: ProofScheme>(
         &self,
         scheme: &S,
@@ -99,20 +95,17 @@ impl Kernel {
     }
 
     /// Sums up, in a receipt, the denials that were only counted so far. Call it before the kernel is dropped.
-    /// Fails where the receipt cannot be written.
     pub async fn flush(&self) -> Result<(), KernelError> {
-        let now = self.parts.clock.now().map_err(|error| KernelError::new(error.to_string()))?;
+        let now = self.parts.clock.now()?;
         self.parts.ledger.flush(now).await
     }
 
     /// Revokes a capability by its id, and with it every token derived from it. Immediate.
-    /// Fails where the store fails: then nothing is revoked.
     pub async fn revoke_capability(&self, id: Digest) -> Result<(), KernelError> {
         self.parts.revocations.revoke(id).await
     }
 
     /// Revokes a key, and with it every token that it issued or holds. Immediate.
-    /// Fails where the store fails: then nothing is revoked.
     pub async fn revoke_key(&self, key: &PublicKey) -> Result<(), KernelError> {
         self.parts.revocations.revoke(key_id(&key.to_string())).await
     }
@@ -157,21 +150,24 @@ impl Kernel {
             // A subject's mode counts for a proven caller alone: a name that anyone can claim switches nothing off.
             let mode = found.subject_mode.unwrap_or(server_mode);
             mode.name().clone_into(&mut found.decision.mode);
-            // Even where nothing is enforced, there has to be somewhere to dispatch to.
-            let exists = self.parts.check_exists(&call);
-            match (decided, exists) {
-                (Ok(spent), _) if mode == Mode::Enforce => self.allow(call, spent, None, found, now).await,
-                (Ok(spent), Ok(())) => self.allow(call, spent, None, found, now).await,
-                (Err(denial), Ok(())) if mode != Mode::Enforce => {
+            let (spent, unenforced) = match decided {
+                Ok(spent) => (spent, None),
+                Err(denial) => {
                     self.respond(&denial, &found, now).await;
+                    if mode == Mode::Enforce {
+                        return Err(self.deny(denial, found, now).await);
+                    }
                     // What was spent has been given back, or was never spent.
-                    self.allow(call, Vec::new(), Some(denial), found, now).await
+                    (Vec::new(), Some(denial))
                 }
-                (Err(denial), _) | (Ok(_), Err(denial)) => {
-                    self.respond(&denial, &found, now).await;
-                    Err(self.deny(denial, found, now).await)
-                }
+            };
+            // Even where nothing is enforced, there has to be somewhere to dispatch to.
+            if mode != Mode::Enforce
+                && let Err(denial) = self.parts.check_exists(&call)
+            {
+                return Err(self.deny(denial, found, now).await);
             }
+            self.allow(call, spent, unenforced, found, now).await
         }
         .instrument(span.clone())
         .await;
@@ -210,7 +206,9 @@ impl Kernel {
 
         let proven = match evidence {
             Evidence::Proof(proof) => parts.prover.prove(authority, call, proof, now).await?,
-            Evidence::Scheme(proof) => parts.prover.prove_by_scheme(authority, call, proof, now).await?,
+            Evidence::Scheme { nonce, issued_at, proof_hash } => {
+                parts.prover.prove_by_scheme(authority, call, &nonce, issued_at, proof_hash, now).await?
+            }
         };
         found.proven(&proven, parts.mode_of_subject(proven.authority().principal()));
         if found.subject_mode == Some(Mode::Off) {
@@ -244,7 +242,7 @@ impl Kernel {
                 }
                 let window = Window { issued_at: 0, expires_at };
                 let unrevoked = VerifiedAuthority::of_scheme(principal, credential, grants, window);
-                (unrevoked, Evidence::Scheme(SchemeProof { nonce, issued_at, proof_hash }))
+                (unrevoked, Evidence::Scheme { nonce, issued_at, proof_hash })
             }
         };
         let ask = || parts.revocations.first_revoked(unrevoked.ids());
@@ -316,10 +314,11 @@ enum Presented<'a> {
 /// What is left of it to verify when the authority stands.
 enum Evidence<'a> {
     Proof(Option<&'a [u8]>),
-    Scheme(SchemeProof),
+    Scheme { nonce: String, issued_at: u64, proof_hash: Option<Digest> },
 }
 
-/// A call that may be dispatched, once. Its receipt is written.
+/// A call that may be dispatched, once. Its receipt is written. Nothing is asked again: what is revoked from now on does
+/// not hold it back.
 ///
 /// It cannot be made by hand, and it cannot be dispatched twice:
 ///

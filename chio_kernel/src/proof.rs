@@ -75,13 +75,6 @@ pub(crate) struct Prover {
     pub(crate) forgetful: Option<Forgetful>,
 }
 
-/// What a scheme has verified already, but for the freshness of its proof and the nonce.
-pub(crate) struct SchemeProof {
-    pub(crate) nonce: String,
-    pub(crate) issued_at: u64,
-    pub(crate) proof_hash: Option<Digest>,
-}
-
 impl Prover {
     /// The six steps.
     pub(crate) async fn prove(
@@ -114,13 +107,15 @@ impl Prover {
         &self,
         authority: VerifiedAuthority,
         call: Arc<ToolCall>,
-        proof: SchemeProof,
+        nonce: &str,
+        issued_at: u64,
+        proof_hash: Option<Digest>,
         now: u64,
     ) -> Result<ProvenCall, Denial> {
-        dpop::check_freshness(proof.issued_at, now, &self.config)?;
-        self.remembers(&proof.nonce, proof.issued_at)?;
-        self.spend(authority.capability_id(), &proof.nonce, authority.account(), now).await?;
-        Ok(ProvenCall { authority, call, proof_hash: proof.proof_hash })
+        dpop::check_freshness(issued_at, now, &self.config)?;
+        self.remembers(nonce, issued_at)?;
+        self.spend(authority.capability_id(), nonce, authority.account(), now).await?;
+        Ok(ProvenCall { authority, call, proof_hash })
     }
 
     fn remembers(&self, nonce: &str, issued_at: u64) -> Result<(), Denial> {

@@ -1,5 +1,4 @@
 //! Writing receipts: one for every decision about a proven caller, a bounded number for everything else.
-//!
 //! A replay counts as everything else: whoever has captured a call can send it again without the key.
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -35,17 +35,17 @@ pub struct Claims {
 impl Claims {
     /// No scheme can speak of another's principals, or of the keys of this protocol.
     pub(crate) fn named_by(mut self, scheme: &str) -> Result<Self, Denial> {
-        if self.principal.len() > MAX_NAME_BYTES {
-            return Err(Denial::ProofMalformed { reason: "its principal is too long".into() });
+        if self.principal.len() > MAX_NAME_BYTES || self.principal.chars().any(char::is_control) {
+            return Err(Denial::ProofMalformed { reason: "its principal is too long, or unprintable".into() });
         }
-        self.principal = format!("{scheme}:{}", self.principal);
+        self.principal = format!("scheme:{scheme}:{}", self.principal);
         Ok(self)
     }
 }
 
 /// A proof of possession of another protocol.
 pub trait ProofScheme: Send + Sync {
-    /// Its name, such as `rfc9449`: the principals of a scheme are its own.
+    /// Its name, such as `rfc9449`, without a colon: the principals of a scheme are its own.
     fn name(&self) -> &'static str;
 
     /// What is presented.

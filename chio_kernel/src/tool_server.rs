@@ -73,7 +73,6 @@ impl Tools {
 
     /// Adds a tool that answers at once. It runs on the executor's thread: what takes long belongs into
     /// [`Self::async_tool`].
-    ///
     /// Arguments that do not fit its type, and the `Err` of the closure, are answered with [`ToolFailure::Tool`].
     #[must_use]
     pub fn tool<A, R>(

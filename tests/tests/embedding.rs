@@ -155,7 +155,7 @@ fn report_mode_verifies_records_and_allows() {
     assert_eq!((decision.mode.as_str(), decision.code.as_deref()), ("report", Some("proof_signature_invalid")));
     // There has to be a tool all the same.
     let call = SignedCall { tool_name: "no_such_tool".into(), ..honest("m") };
-    assert_eq!(code(&kernel, call), "proof_binding_mismatch");
+    assert_eq!(code(&kernel, call), "unknown_tool");
 }
 
 #[test]
@@ -337,11 +337,11 @@ fn another_scheme_has_the_same_replay_grants_budget_and_receipts() {
             Err(denied) => denied.denial.code().to_owned(),
         }
     };
-    assert_eq!(by_name("a", ARGUMENTS), format!("by-name:{}", agent().public_key()), "never mistaken for a key");
+    assert_eq!(by_name("a", ARGUMENTS), format!("scheme:by-name:{}", agent().public_key()), "never mistaken for a key");
     assert_eq!(by_name("a", ARGUMENTS), "nonce_replayed");
     assert_eq!(by_name("b", "{}"), "argument_missing");
     assert_eq!(by_name("", ARGUMENTS), "nonce_malformed");
-    assert!(by_name("c", ARGUMENTS).starts_with("by-name:"));
+    assert!(by_name("c", ARGUMENTS).starts_with("scheme:by-name:"));
     assert_eq!(by_name("d", ARGUMENTS), "budget_exhausted");
     assert_eq!(by_name("e", "["), "malformed_call");
     pollster::block_on(kernel.revoke_capability(Digest::of(agent().public_key().to_string().as_bytes()))).unwrap();
@@ -395,4 +395,69 @@ fn what_a_holder_writes_costs_no_more_than_there_is_time_for() {
     let chain = issue(terms(vec![grant]));
     let arguments = json!({"a": (0..100_000).map(|n| n % 20_000).collect::<Vec<_>>()}).to_string();
     assert_eq!(code(&kernel, call(&chain, &arguments, "o")), "");
+}
+
+#[test]
+fn no_kind_of_rule_is_free_to_ask() {
+    let kernel = World::new().kernel();
+    let root = issue(terms(vec![Grant::new(SERVER, TOOL)]));
+    let answer = |rules: &[(String, Value)], arguments: &Value, nonce: &str| {
+        let grant = rules.iter().fold(Grant::new(SERVER, TOOL), |grant, (at, rule)| grant.argument(at, rule).unwrap());
+        let leaf = Terms { subject: agent().public_key(), max_depth: 0, ..terms(vec![grant]) };
+        let chain = root.attenuate(leaf, &agent()).unwrap();
+        code(&kernel, call(&chain, &arguments.to_string(), nonce))
+    };
+    // Each of these is satisfied: what denies it is what it would cost to find out, and all at once it would be much.
+    let maybe = json!({"constraint_type": "wildcard", "optional": true});
+    let many: Vec<_> = (0..1000).map(|index| (format!("/a/*/{index}"), maybe.clone())).collect();
+    assert_eq!(answer(&many, &json!({"a": vec![json!({}); 10_000]}), "places"), "argument_constraint_violated");
+    assert_eq!(answer(&many, &json!({"a": vec![json!({}); 10]}), "few places"), "");
+
+    let required: Vec<_> = (0..2000).collect();
+    let contains = json!({"constraint_type": "contains", "required": required});
+    let any = json!({"constraint_type": "any", "constraints": [contains, {"constraint_type": "wildcard"}]});
+    let any = [("/a/*".to_owned(), any)];
+    assert_eq!(answer(&any, &json!({"a": vec![json!([0]); 5000]}), "contains"), "argument_constraint_violated");
+    assert_eq!(answer(&any, &json!({"a": vec![json!([0]); 5]}), "few"), "");
+
+    let inside = json!({"constraint_type": "path_containment", "root": "/"});
+    let all = [("/a".to_owned(), json!({"constraint_type": "all", "constraints": vec![inside; 1000]}))];
+    assert_eq!(
+        answer(&all, &json!({"a": format!("/{}", "x".repeat(100_000))}), "long"),
+        "argument_constraint_violated"
+    );
+    assert_eq!(answer(&all, &json!({"a": "/x"}), "short"), "");
+}
+
+#[test]
+fn a_count_is_forgotten_with_the_token_above_it() {
+    // Else a child that never expires would keep its counts for ever, and its root's account full.
+    let usage = Arc::new(Forgetful::default());
+    let stores = Stores { usage: Arc::<Forgetful>::clone(&usage), ..Stores::default() };
+    let kernel = World::with_stores(stores).kernel();
+    let root = issue(terms(vec![docs_grant()]));
+    let grants = vec![docs_grant().max_invocations(1)];
+    let eternal = Terms { subject: agent().public_key(), max_depth: 0, expires_at: 1 << 52, ..terms(grants) };
+    let eternal = root.attenuate(eternal, &agent()).unwrap();
+    assert_eq!(code(&kernel, call(&eternal, ARGUMENTS, "a")), "");
+    let until: Vec<u64> = usage.0.lock().unwrap().iter().map(|spent| spent.until).collect();
+    assert_eq!(until, [root.leaf().expires_at]);
+}
+
+#[test]
+fn a_tool_reads_no_other_value_than_was_decided_on() {
+    let chain = issue(terms(vec![Grant::new(SERVER, TOOL)]));
+    let kernel = World::new().kernel();
+    let hidden = r#"{"a":{"$serde_json::private::RawValue":"[1]"}}"#;
+    let completed = world::run(&kernel, call(&chain, hidden, "n")).unwrap();
+    assert!(matches!(completed.result, Err(ToolFailure::Tool(_))));
+    // What grows in canonical form is held to the limit in that form.
+    let grown = format!("{{\"a\":[{}]}}", vec!["1e15"; 200_000].join(","));
+    assert!(grown.len() < 1 << 20);
+    assert_eq!(code(&kernel, call_raw(&chain, &grown)), "call_too_large");
+}
+
+/// A call whose arguments no signer would take.
+fn call_raw(chain: &chio_core::capability::CapabilityChain, arguments: &str) -> SignedCall {
+    SignedCall { arguments: arguments.as_bytes().to_vec(), ..call(chain, "{}", "raw") }
 }

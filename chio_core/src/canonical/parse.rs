@@ -73,7 +73,10 @@ impl<'a> Sink<'a> for Builder {
 
     fn close(&mut self) -> Result<(), JsonError> {
         let value = match self.open.pop() {
-            Some(Open::Array(items)) => Json::Array(items),
+            Some(Open::Array(mut items)) => {
+                items.shrink_to_fit();
+                Json::Array(items)
+            }
             Some(Open::Object { members, places }) => {
                 let mut order: Vec<(&str, usize)> =
                     members.iter().zip(places).map(|(member, at)| (member.0.as_str(), at)).collect();

@@ -12,7 +12,6 @@ pub const MAX_CHAIN_TOKENS: usize = 16;
 pub const MAX_CHAIN_BYTES: usize = 256 << 10;
 
 /// A chain of capability tokens, root first. **Unverified**: it may be printed; only a kernel says whether it holds.
-///
 /// It is never empty, so it always has a root and a leaf.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CapabilityChain {

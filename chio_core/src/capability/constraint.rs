@@ -1,6 +1,5 @@
 //! Constraints on one argument: the core vocabulary of draft-niyikiza-oauth-attenuating-agent-tokens-01,
 //! section 3.4, and `path_containment`.
-//!
 //! A constraint of a type that is not known here denies every value: a token may carry it, a call by it fails.
 
 use std::cell::Cell;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::path;
 use crate::canonical::{self, Json, Limits, Number, Object};
+use crate::digest::Digest;
 use crate::error::{FormatError, excerpt};
 
 /// How much may be compared for one call. Whoever derives a token writes its constraints, and whoever calls writes the
@@ -34,7 +34,6 @@ impl Effort {
 }
 
 /// The rule for one argument, as it stands in a grant: a constraint, and whether the argument may be absent.
-///
 /// It is written back exactly as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -49,8 +48,8 @@ struct Constraint {
     check: Check,
 }
 
-/// A value by its canonical bytes: equal where the values are.
-type Text = Vec<u8>;
+/// A value by the digest of its canonical bytes: equal where the values are, and as long as any other.
+type Text = Digest;
 
 #[derive(Clone, Debug, PartialEq)]
 enum Check {
@@ -134,23 +133,26 @@ impl Constraint {
             }
             Check::OneOf(values) => text(value, effort).is_some_and(|text| values.contains(&text)),
             Check::NotOneOf(excluded) => text(value, effort).is_some_and(|text| !excluded.contains(&text)),
-            Check::Contains(required) => texts(value, effort).is_some_and(|texts| required.is_subset(&texts)),
+            Check::Contains(required) => {
+                effort.spend(required.len()) && texts(value, effort).is_some_and(|texts| required.is_subset(&texts))
+            }
             Check::Subset(allowed) => texts(value, effort).is_some_and(|texts| texts.is_subset(allowed)),
             Check::Wildcard => true,
             Check::All(constraints) => constraints.iter().all(|constraint| constraint.allows(value, effort)),
             Check::Any(constraints) => constraints.iter().any(|constraint| constraint.allows(value, effort)),
             Check::PathContainment { root } => {
-                value.as_str().and_then(path::normal).is_some_and(|path| path::contains(root, path))
+                let path = value.as_str().filter(|path| effort.spend(path.len() / 16));
+                path.and_then(path::normal).is_some_and(|path| path::contains(root, path))
             }
             Check::Unknown => false,
         }
     }
 }
 
-/// The canonical bytes of a value; none where the effort does not suffice for the next such question.
+/// The digest of a value; none where the effort does not suffice for the next such question.
 fn text(value: &Json, effort: &Effort) -> Option<Text> {
-    let text = value.to_canonical_bytes();
-    effort.spend(text.len() / 16).then_some(text)
+    let bytes = value.to_canonical_bytes();
+    effort.spend(bytes.len() / 16).then(|| Digest::of(&bytes))
 }
 
 /// The same of the elements of an array.
@@ -169,7 +171,7 @@ impl Members {
         let check = match constraint_type.as_str() {
             "exact" => {
                 let value = self.0.take("value").ok_or_else(|| wrong("`exact` needs a `value`"))?;
-                Check::Exact(value.to_canonical_bytes())
+                Check::Exact(Digest::of(&value.to_canonical_bytes()))
             }
             "range" => self.range()?,
             "one_of" => Check::OneOf(self.texts("values")?),
@@ -218,11 +220,12 @@ impl Members {
     }
 
     fn constraints(&mut self) -> Result<Vec<Constraint>, FormatError> {
-        let read = |json: &Json| {
-            let object = json.as_object().cloned().ok_or_else(|| wrong("a constraint is an object"))?;
-            Members(object).constraint()
+        // Moved, not copied: at every level there would be one more copy of all that is below it.
+        let read = |json: Json| match json {
+            Json::Object(object) => Members(object).constraint(),
+            _ => Err(wrong("a constraint is an object")),
         };
-        let constraints: Vec<_> = self.list("constraints")?.iter().map(read).collect::<Result<_, _>>()?;
+        let constraints: Vec<_> = self.list("constraints")?.into_iter().map(read).collect::<Result<_, _>>()?;
         if constraints.is_empty() {
             return Err(wrong("`constraints` must not be empty"));
         }
@@ -230,7 +233,7 @@ impl Members {
     }
 
     fn texts(&mut self, name: &str) -> Result<HashSet<Text>, FormatError> {
-        Ok(self.list(name)?.iter().map(Json::to_canonical_bytes).collect())
+        Ok(self.list(name)?.iter().map(|value| Digest::of(&value.to_canonical_bytes())).collect())
     }
 
     fn list(&mut self, name: &str) -> Result<Vec<Json>, FormatError> {

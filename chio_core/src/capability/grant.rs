@@ -112,17 +112,14 @@ pub struct ArgumentRules {
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Node {
     rule: Option<Arc<Rule>>,
-    children: BTreeMap<String, Node>,
+    /// By their tokens, sorted.
+    children: Vec<(String, Node)>,
     closed: bool,
+    /// Whether it must be there. A place without a rule of its own must where one below it must.
+    required: bool,
 }
 
 impl ArgumentRules {
-    /// Rules by pointer.
-    /// Fails where a key is no JSON Pointer.
-    pub fn new(rules: BTreeMap<String, Rule>) -> Result<Self, FormatError> {
-        Self::of(rules.into_iter().map(|(pointer, rule)| (pointer, Arc::new(rule))).collect())
-    }
-
     fn of(rules: BTreeMap<String, Arc<Rule>>) -> Result<Self, FormatError> {
         let mut root = Node { closed: rules.is_empty(), ..Node::default() };
         for (pointer, rule) in &rules {
@@ -133,11 +130,17 @@ impl ArgumentRules {
             let mut node = &mut root;
             for token in tokens {
                 node.closed = true;
-                node = node.children.entry(token).or_default();
+                node = node.child_or_new(token)?;
             }
             node.rule = Some(Arc::clone(rule));
         }
+        root.settle();
         Ok(Self { rules, root })
+    }
+
+    /// How many places the pointers name, those on the way counted.
+    pub(super) fn places(&self) -> usize {
+        self.rules.keys().map(|pointer| pointer.matches('/').count()).sum()
     }
 
     /// The rules, by pointer.
@@ -149,7 +152,7 @@ impl ArgumentRules {
 impl Node {
     // As deep as the tree of pointers and the value both are: at most as deep as a JSON text may be.
     fn cover(&self, value: &Json, place: &Place<'_>, effort: &Effort) -> Result<(), GrantMismatch> {
-        if !effort.spend(1) {
+        if !effort.spend(self.children.len().saturating_add(1)) {
             return Err(place.violated("too much to compare"));
         }
         if let Some(rule) = self.rule.as_ref().filter(|rule| !rule.allows(value, effort)) {
@@ -162,7 +165,7 @@ impl Node {
             Json::Object(object) => {
                 for (name, value) in object.iter() {
                     let place = place.below(name);
-                    let node = self.children.get(name).ok_or_else(|| place.not_granted())?;
+                    let node = self.child(name).ok_or_else(|| place.not_granted())?;
                     node.cover(value, &place, effort)?;
                 }
                 self.none_missing(place, |name| object.get(name).is_some())
@@ -171,7 +174,7 @@ impl Node {
                 for (index, item) in items.iter().enumerate() {
                     let index = index.to_string();
                     let place = place.below(&index);
-                    let nodes = [self.children.get(&index), self.children.get("*")];
+                    let nodes = [self.child(&index), self.child("*")];
                     if nodes.iter().all(Option::is_none) {
                         return Err(place.not_granted());
                     }
@@ -187,16 +190,30 @@ impl Node {
     }
 
     fn none_missing(&self, place: &Place<'_>, present: impl Fn(&str) -> bool) -> Result<(), GrantMismatch> {
-        let missing = self.children.iter().find(|(token, node)| node.is_required() && !present(token));
+        let missing = self.children.iter().find(|(token, node)| node.required && !present(token));
         missing.map_or(Ok(()), |(token, _)| Err(GrantMismatch::Missing { pointer: place.below(token).pointer() }))
     }
 
-    /// A place without a rule of its own is required where one below it is.
-    fn is_required(&self) -> bool {
-        match &self.rule {
-            Some(rule) => !rule.is_optional(),
-            None => self.children.values().any(Self::is_required),
-        }
+    fn child(&self, token: &str) -> Option<&Self> {
+        let at = self.children.binary_search_by(|child| child.0.as_str().cmp(token)).ok()?;
+        self.children.get(at).map(|child| &child.1)
+    }
+
+    fn child_or_new(&mut self, token: String) -> Result<&mut Self, FormatError> {
+        let found = self.children.binary_search_by(|child| child.0.cmp(&token));
+        let at = found.unwrap_or_else(|at| {
+            self.children.insert(at, (token, Self::default()));
+            at
+        });
+        self.children.get_mut(at).map(|child| &mut child.1).ok_or_else(|| FormatError::Document("no place".into()))
+    }
+
+    /// When all rules are in: what is required, and no more memory than that takes.
+    fn settle(&mut self) {
+        self.children.shrink_to_fit();
+        self.children.iter_mut().for_each(|child| child.1.settle());
+        let below = || self.children.iter().any(|child| child.1.required);
+        self.required = self.rule.as_ref().map_or_else(below, |rule| !rule.is_optional());
     }
 }
 
@@ -215,7 +232,7 @@ impl<'a> Place<'a> {
         let mut tokens = Vec::new();
         let mut place = self;
         while let Some(above) = place.above {
-            tokens.push(place.token.replace('~', "~0").replace('/', "~1"));
+            tokens.push(excerpt(place.token).replace('~', "~0").replace('/', "~1"));
             place = above;
         }
         let pointer: String = tokens.iter().rev().map(|token| format!("/{token}")).collect();
@@ -252,7 +269,9 @@ impl Serialize for ArgumentRules {
 impl<'de> Deserialize<'de> for ArgumentRules {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Duplicate pointers cannot hide here: a document is read as strict JSON first.
-        Self::new(BTreeMap::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        let rules = BTreeMap::<String, Rule>::deserialize(deserializer)?;
+        let rules = rules.into_iter().map(|(pointer, rule)| (pointer, Arc::new(rule)));
+        Self::of(rules.collect()).map_err(serde::de::Error::custom)
     }
 }
 

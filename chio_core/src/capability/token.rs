@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::grant::Grant;
+use super::grant::{ArgumentRules, Grant};
 use crate::canonical::{self, Json, canonical_json_bytes};
 use crate::crypto::{PublicKey, Signature, SigningBackend};
 use crate::digest::{Digest, from_lower_hex};
@@ -12,8 +12,10 @@ use crate::time::{MAX_UNIX_SECONDS, Window};
 /// The schema of a capability token.
 pub const CAPABILITY_SCHEMA: &str = "chio.capability_token.v1";
 
+/// How many places in arguments a token may name: a pointer names one for each of its tokens, at a byte each.
+const MAX_PLACES: usize = 4096;
+
 /// A capability token as it was read or made. **Unverified**: it may be printed; only a kernel says whether it holds.
-///
 /// The members stand in canonical order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,6 +130,10 @@ impl CapabilityToken {
         }
         if self.grants.is_empty() {
             return wrong("`grants` is empty: the token allows nothing");
+        }
+        let places = |grant: &Grant| grant.arguments.as_ref().map_or(0, ArgumentRules::places);
+        if self.grants.iter().map(places).sum::<usize>() > MAX_PLACES {
+            return wrong("its rules name more than 4096 places");
         }
         self.grants.iter().try_for_each(Grant::check)
     }

@@ -1,6 +1,10 @@
 //! A signing key of any algorithm, made at random or read from a PKCS#8 PEM text.
 
+use zeroize::Zeroizing;
+
 use super::{Algorithm, Ed25519Backend, P256Backend, P384Backend, PublicKey, Signature, SigningBackend};
+#[cfg(feature = "os")]
+use crate::error::FormatError;
 use crate::error::SignError;
 
 /// A signing key of any algorithm in memory. Zeroized when dropped; `Debug` shows the public key alone.
@@ -48,95 +52,75 @@ impl SigningBackend for Keypair {
     }
 }
 
+impl Keypair {
+    /// A new Ed25519 key from the operating system's random source.
+    pub fn generate() -> Result<Self, SignError> {
+        Self::generate_for(Algorithm::Ed25519)
+    }
+
+    /// A new key of that algorithm from the operating system's random source.
+    pub fn generate_for(algorithm: Algorithm) -> Result<Self, SignError> {
+        // A random scalar is out of range about once in 2^32 times (P-256): then another is drawn.
+        for _ in 0..8 {
+            let key = match algorithm {
+                Algorithm::Ed25519 => Some(Self::from_seed(&*random()?)),
+                Algorithm::P256 => P256Backend::from_scalar(&*random()?).ok().map(Self::P256),
+                Algorithm::P384 => P384Backend::from_scalar(&*random()?).ok().map(Self::P384),
+            };
+            if let Some(key) = key {
+                return Ok(key);
+            }
+        }
+        Err(no_randomness())
+    }
+}
+
+/// 32 lower-case hex digits from the operating system's random source: a nonce, or the serial of a token.
+/// Fails where it has no random bytes to give, and without the feature `os`.
+pub fn random_hex() -> Result<String, SignError> {
+    Ok(hex::encode(*random::<16>()?))
+}
+
+fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, SignError> {
+    #[cfg_attr(not(feature = "os"), allow(unused_mut))]
+    let mut bytes = Zeroizing::new([0; N]);
+    #[cfg(feature = "os")]
+    getrandom::fill(&mut *bytes).map_err(|_| no_randomness())?;
+    if bytes.iter().all(|byte| *byte == 0) { Err(no_randomness()) } else { Ok(bytes) }
+}
+
+fn no_randomness() -> SignError {
+    SignError::Backend("the operating system gave no random bytes".into())
+}
+
 #[cfg(feature = "os")]
-pub use self::os::{RandomError, random_hex};
-
-#[cfg(feature = "os")]
-mod os {
-    use std::fmt;
-
-    use zeroize::Zeroizing;
-
-    use super::{Algorithm, Ed25519Backend, Keypair, P256Backend, P384Backend};
-    use crate::error::FormatError;
-
-    /// The operating system gave no random bytes.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct RandomError;
-
-    impl fmt::Display for RandomError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the operating system gave no random bytes")
+impl Keypair {
+    /// Reads a PKCS#8 PEM text (`-----BEGIN PRIVATE KEY-----`), as made by `chio keygen` or
+    /// `openssl genpkey -algorithm ed25519`.
+    /// Fails where the text is none, is encrypted, or holds a key of another algorithm. The text is not repeated.
+    pub fn from_pkcs8_pem(pem: &str) -> Result<Self, FormatError> {
+        if pem.contains("ENCRYPTED PRIVATE KEY") {
+            return Err(FormatError::PrivateKey("it is encrypted; `openssl pkcs8` can decrypt it"));
         }
+        if !pem.contains("-----BEGIN PRIVATE KEY-----") {
+            return Err(FormatError::PrivateKey("no `-----BEGIN PRIVATE KEY-----` (PKCS#8 PEM) in it"));
+        }
+        Ed25519Backend::from_pem(pem)
+            .map(Self::Ed25519)
+            .or_else(|| P256Backend::from_pem(pem).map(Self::P256))
+            .or_else(|| P384Backend::from_pem(pem).map(Self::P384))
+            .ok_or(FormatError::PrivateKey("damaged, or of another algorithm than Ed25519, P-256 and P-384"))
     }
 
-    impl std::error::Error for RandomError {}
-
-    /// 32 lower-case hex digits from the operating system's random source: a nonce, or the serial of a token.
-    /// Fails where the operating system has no random bytes to give.
-    pub fn random_hex() -> Result<String, RandomError> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|_| RandomError)?;
-        Ok(hex::encode(bytes))
-    }
-
-    impl Keypair {
-        /// A new Ed25519 key from the operating system's random source.
-        /// Fails where the operating system has no random bytes to give.
-        pub fn generate() -> Result<Self, RandomError> {
-            Self::generate_for(Algorithm::Ed25519)
+    /// This key as PKCS#8 PEM, which `openssl pkey` reads. The text is zeroized when dropped.
+    /// Fails where the key cannot be encoded, which no key made here is known to do.
+    pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, FormatError> {
+        match self {
+            Self::Ed25519(key) => key.to_pem(),
+            Self::P256(key) => key.to_pem(),
+            Self::P384(key) => key.to_pem(),
         }
-
-        /// A new key of that algorithm from the operating system's random source.
-        /// Fails where the operating system has no random bytes to give.
-        pub fn generate_for(algorithm: Algorithm) -> Result<Self, RandomError> {
-            // A random scalar is out of range about once in 2^32 times (P-256): then another is drawn.
-            for _ in 0..8 {
-                let key = match algorithm {
-                    Algorithm::Ed25519 => Some(Self::from_seed(&*random()?)),
-                    Algorithm::P256 => P256Backend::from_scalar(&*random()?).ok().map(Self::P256),
-                    Algorithm::P384 => P384Backend::from_scalar(&*random()?).ok().map(Self::P384),
-                };
-                if let Some(key) = key {
-                    return Ok(key);
-                }
-            }
-            Err(RandomError)
-        }
-
-        /// Reads a PKCS#8 PEM text (`-----BEGIN PRIVATE KEY-----`), as made by `chio keygen` or
-        /// `openssl genpkey -algorithm ed25519`.
-        /// Fails where the text is none, is encrypted, or holds a key of another algorithm. The text is not repeated.
-        pub fn from_pkcs8_pem(pem: &str) -> Result<Self, FormatError> {
-            if pem.contains("ENCRYPTED PRIVATE KEY") {
-                return Err(FormatError::PrivateKey("it is encrypted; `openssl pkcs8` can decrypt it"));
-            }
-            if !pem.contains("-----BEGIN PRIVATE KEY-----") {
-                return Err(FormatError::PrivateKey("no `-----BEGIN PRIVATE KEY-----` (PKCS#8 PEM) in it"));
-            }
-            Ed25519Backend::from_pem(pem)
-                .map(Self::Ed25519)
-                .or_else(|| P256Backend::from_pem(pem).map(Self::P256))
-                .or_else(|| P384Backend::from_pem(pem).map(Self::P384))
-                .ok_or(FormatError::PrivateKey("damaged, or of another algorithm than Ed25519, P-256 and P-384"))
-        }
-
-        /// This key as PKCS#8 PEM, which `openssl pkey` reads. The text is zeroized when dropped.
-        /// Fails where the key cannot be encoded, which no key made here is known to do.
-        pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, FormatError> {
-            match self {
-                Self::Ed25519(key) => key.to_pem(),
-                Self::P256(key) => key.to_pem(),
-                Self::P384(key) => key.to_pem(),
-            }
-            .ok_or(FormatError::PrivateKey("it cannot be encoded"))
-        }
-    }
-
-    fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, RandomError> {
-        let mut bytes = Zeroizing::new([0; N]);
-        getrandom::fill(&mut *bytes).map_err(|_| RandomError)?;
-        Ok(bytes)
+        .ok_or(FormatError::PrivateKey("it cannot be encoded"))
     }
 }
 

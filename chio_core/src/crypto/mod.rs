@@ -23,9 +23,7 @@ use crate::canonical::canonical_json_bytes;
 use crate::error::{FormatError, SignError};
 
 pub use self::ed25519::Ed25519Backend;
-pub use self::keypair::Keypair;
-#[cfg(feature = "os")]
-pub use self::keypair::{RandomError, random_hex};
+pub use self::keypair::{Keypair, random_hex};
 pub use self::nist::{P256Backend, P384Backend};
 
 /// What verifies and signs P-256 and P-384 in this build.
@@ -143,7 +141,6 @@ impl PreparedKey {
 }
 
 /// A signature as it is written.
-///
 /// It compares by its bytes, which says whether two texts are the same and nothing about validity.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Signature {

@@ -77,6 +77,7 @@ impl Counts {
                 Count { calls: 0, account: one.account, until: one.until }
             });
             count.calls = count.calls.saturating_add(1);
+            count.until = count.until.max(one.until);
         }
         Spending::Spent(chosen.iter().map(|one| one.grant).collect())
     }

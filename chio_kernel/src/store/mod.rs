@@ -1,43 +1,19 @@
 //! What the kernel remembers, behind small traits. Answers are plain values: no store can make a witness.
-//!
 //! A store that errs, panics or does not answer in time denies the call.
 
 mod nonces;
 
 mod memory;
 
-use std::fmt;
-
 use chio_core::digest::Digest;
 use chio_core::error::SignError;
 use chio_core::receipt::{ChainHead, Receipt};
 
-pub use crate::clock::BoxFuture;
+pub use crate::clock::{BoxFuture, KernelError};
 
 pub use self::memory::{MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage};
 pub use self::nonces::DpopNonceStore;
 pub(crate) use self::nonces::nonce_key;
-
-/// What is nobody's decision: a store that is down, a tool server that died.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KernelError {
-    reason: String,
-}
-
-impl KernelError {
-    /// An error with a text for operators. It must not hold a secret or the value of an argument.
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
-    }
-}
-
-impl fmt::Display for KernelError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl std::error::Error for KernelError {}
 
 /// A nonce to spend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +24,8 @@ pub struct NonceClaim {
     pub account: Digest,
     /// The time of the call.
     pub now: u64,
-    /// The last second at which the proof could be found fresh. It has to be remembered until it has passed.
+    /// The last second at which the proof could be found fresh. It has to be remembered until it has passed for every
+    /// call that is under way: a claim whose `now` is not after what was forgotten is to be denied.
     pub until: u64,
 }
 

@@ -11,7 +11,7 @@ use chio_core::digest::Digest;
 use hashbrown::HashTable;
 
 use super::{BoxFuture, KernelError, NonceAnswer, NonceClaim, NonceStore};
-use crate::clock::{ClockError, ForwardClock, SystemClock};
+use crate::clock::{ForwardClock, SystemClock};
 
 /// Remembers nonces in memory: an LRU-ordered map of fixed-size digests.
 ///
@@ -38,8 +38,8 @@ const SHARDS: usize = 16;
 const ACCOUNT_SHARE: usize = 8;
 
 impl DpopNonceStore {
-    /// A store for at most `capacity` live nonces, which [`Self::check_and_insert`] remembers for `ttl`.
-    ///
+    /// A store for at most `capacity` live nonces, which [`Self::check_and_insert`] remembers for `ttl`: the life of a
+    /// proof and the clock skew together, in whole seconds.
     /// One capability may hold an eighth of the capacity, and at least one nonce.
     pub fn new(capacity: usize, ttl: Duration) -> Self {
         Self::with_quota(capacity, capacity / ACCOUNT_SHARE, ttl)
@@ -62,7 +62,7 @@ impl DpopNonceStore {
     /// Fails where the store is full of live nonces, the capability holds its share, or the clock cannot be read. Treat it
     /// as a denial.
     pub fn check_and_insert(&self, nonce: &str, capability_id: &str) -> Result<bool, KernelError> {
-        let now = self.now().map_err(|error| KernelError::new(error.to_string()))?;
+        let now = self.now()?;
         let claim = NonceClaim {
             key: nonce_key(capability_id, nonce),
             account: super::key_id(capability_id),
@@ -77,7 +77,7 @@ impl DpopNonceStore {
         }
     }
 
-    pub(crate) fn now(&self) -> Result<u64, ClockError> {
+    pub(crate) fn now(&self) -> Result<u64, KernelError> {
         self.clock.now()
     }
 
@@ -120,12 +120,6 @@ impl NonceStore for DpopNonceStore {
     }
 }
 
-impl std::fmt::Debug for DpopNonceStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "DpopNonceStore({} nonces)", self.len())
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Limits {
     nonces: usize,
@@ -154,19 +148,35 @@ struct Shard {
     dropped: u32,
     numbers: HashTable<u32>,
     held: HashMap<u64, usize>,
+    /// The first second at which no nonce that is forgotten could have been found fresh.
+    complete_from: u64,
 }
+
+/// How long an expired nonce is kept, in seconds, for calls that began before it expired and come late.
+const GRACE: u64 = 5;
 
 /// How many expired nonces a call drops at most. Two for each that it adds: the store drains faster than it fills.
 const DROPS: usize = 2;
 
 impl Shard {
     fn new(limits: Limits) -> Self {
-        Self { limits, queue: VecDeque::new(), dropped: 0, numbers: HashTable::new(), held: HashMap::new() }
+        Self {
+            limits,
+            queue: VecDeque::new(),
+            dropped: 0,
+            numbers: HashTable::new(),
+            held: HashMap::new(),
+            complete_from: 0,
+        }
     }
 
     fn claim(&mut self, entry: Entry, hash: u64, now: u64, hasher: &RandomState) -> NonceAnswer {
         for _ in 0..DROPS {
             self.drop_expired(now, hasher);
+        }
+        // A call that comes so late that its nonce could be one of the forgotten ones cannot be told from a replay.
+        if now < self.complete_from {
+            return NonceAnswer::Full;
         }
         let (queue, dropped) = (&self.queue, self.dropped);
         if self.numbers.find(hash, |number| key_of(queue, dropped, *number) == Some(entry.key)).is_some() {
@@ -199,10 +209,11 @@ impl Shard {
 
     /// Drops the oldest nonce, if it has expired.
     fn drop_expired(&mut self, now: u64, hasher: &RandomState) -> bool {
-        if self.queue.front().is_none_or(|oldest| oldest.until >= now) {
+        if self.queue.front().is_none_or(|oldest| oldest.until.saturating_add(GRACE) >= now) {
             return false;
         }
         let Some(oldest) = self.queue.pop_front() else { return false };
+        self.complete_from = self.complete_from.max(oldest.until.saturating_add(1));
         let first = self.dropped;
         if let Ok(number) = self.numbers.find_entry(hasher.hash_one(oldest.key), |number| *number == first) {
             number.remove();
@@ -239,8 +250,19 @@ mod tests {
         assert_eq!(store.claim(&claim(2, 1, 0, 10)), NonceAnswer::Spent);
         assert_eq!(store.claim(&claim(3, 2, 10, 20)), NonceAnswer::Full);
         assert_eq!(store.claim(&claim(1, 1, 10, 20)), NonceAnswer::Replayed);
-        assert_eq!(store.claim(&claim(3, 2, 11, 20)), NonceAnswer::Spent);
+        assert_eq!(store.claim(&claim(3, 2, 15, 25)), NonceAnswer::Full);
+        assert_eq!(store.claim(&claim(3, 2, 16, 26)), NonceAnswer::Spent);
         assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn a_call_that_comes_late_finds_no_forgotten_nonce_unspent() {
+        let store = DpopNonceStore::with_quota(8, 8, Duration::ZERO);
+        assert_eq!(store.claim(&claim(1, 1, 0, 10)), NonceAnswer::Spent);
+        assert_eq!(store.claim(&claim(2, 1, 11, 21)), NonceAnswer::Spent);
+        assert_eq!(store.claim(&claim(1, 1, 10, 20)), NonceAnswer::Replayed, "within the grace");
+        assert_eq!(store.claim(&claim(3, 1, 16, 26)), NonceAnswer::Spent);
+        assert_eq!(store.claim(&claim(1, 1, 10, 20)), NonceAnswer::Full, "after it");
     }
 
     #[test]
