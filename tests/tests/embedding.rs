@@ -461,3 +461,15 @@ fn a_tool_reads_no_other_value_than_was_decided_on() {
 fn call_raw(chain: &chio_core::capability::CapabilityChain, arguments: &str) -> SignedCall {
     SignedCall { arguments: arguments.as_bytes().to_vec(), ..call(chain, "{}", "raw") }
 }
+
+#[test]
+fn a_token_names_no_more_places_than_a_kernel_has_room_for() {
+    let rule = json!({"constraint_type": "wildcard", "optional": true});
+    let grant = |pointers: usize| {
+        let at = |index: usize| format!("/{index}{}", "/".repeat(63));
+        (0..pointers).fold(Grant::new(SERVER, TOOL), |grant, index| grant.argument(&at(index), &rule).unwrap())
+    };
+    let issue = |pointers| chio_core::capability::CapabilityToken::issue(terms(vec![grant(pointers)]), &issuer());
+    assert!(issue(64).is_ok(), "4096 places");
+    assert!(issue(65).is_err());
+}
