@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use chio_core::receipt::Receipt;
+
 macro_rules! named {
     ($(#[$meta:meta])* pub enum $enum:ident { $($variant:ident = $name:literal,)* }) => {
         $(#[$meta])*
@@ -219,3 +221,20 @@ impl Denial {
         if at_grants { Step::Grants } else { Step::Authority }
     }
 }
+
+/// A call that was denied. Nothing was dispatched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Denied {
+    /// Why.
+    pub denial: Denial,
+    /// The receipt; none where such denials are only counted in this second, or it could not be written.
+    pub receipt: Option<Box<Receipt>>,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.denial.code(), self.denial)
+    }
+}
+
+impl std::error::Error for Denied {}

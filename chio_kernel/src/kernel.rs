@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chio_core::canonical::Json;
 use chio_core::crypto::PublicKey;
 use chio_core::digest::Digest;
 use chio_core::error::excerpt;
@@ -17,13 +16,13 @@ use crate::budget::PaidCall;
 use crate::builder::{KernelBuilder, Parts, Server};
 use crate::call::{SignedCall, ToolCall};
 use crate::config::Mode;
-use crate::denial::{Denial, Step};
+use crate::denial::{Denial, Denied, Step};
 use crate::fence::{Lapse, fenced};
 use crate::grants::CoveredCall;
 use crate::receipts::Found;
 use crate::scheme::{Claims, ProofScheme};
 use crate::store::{KernelError, key_id};
-use crate::tool_server::{ToolFailure, ToolRequest};
+use crate::tool_server::{Completed, ToolFailure, ToolRequest};
 use crate::{guard, standing};
 
 /// The guard between agents and tools. A clone is another handle to the same kernel.
@@ -426,30 +425,3 @@ impl fmt::Debug for Kernel {
         f.write_str("Kernel")
     }
 }
-
-/// A call that was dispatched.
-#[derive(Debug)]
-pub struct Completed {
-    /// What the tool answered.
-    pub result: Result<Json, ToolFailure>,
-    /// The receipt of the outcome. Where it could not be written, the call has had its effect all the same, and the
-    /// receipt of its decision says so.
-    pub receipt: Result<Receipt, KernelError>,
-}
-
-/// A call that was denied. Nothing was dispatched.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Denied {
-    /// Why.
-    pub denial: Denial,
-    /// The receipt; none where such denials are only counted in this second, or it could not be written.
-    pub receipt: Option<Box<Receipt>>,
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.denial.code(), self.denial)
-    }
-}
-
-impl std::error::Error for Denied {}

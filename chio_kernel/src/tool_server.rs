@@ -6,10 +6,11 @@ use std::future::{Future, ready};
 
 use chio_core::canonical::{self, Json};
 use chio_core::digest::Arguments;
+use chio_core::receipt::Receipt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::store::BoxFuture;
+use crate::store::{BoxFuture, KernelError};
 
 /// What a tool server is given. The capability and the proof are not part of it: it has nothing to relay.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,15 @@ impl fmt::Display for ToolFailure {
 }
 
 impl std::error::Error for ToolFailure {}
+
+/// A call that was dispatched.
+#[derive(Debug)]
+pub struct Completed {
+    /// What the tool answered.
+    pub result: Result<Json, ToolFailure>,
+    /// The receipt of the outcome. Where it could not be written, the call has had its effect all the same.
+    pub receipt: Result<Receipt, KernelError>,
+}
 
 /// Something that has tools.
 pub trait ToolServer: Send + Sync {
