@@ -77,7 +77,7 @@ fn an_embedder_pulls_in_few_crates() {
         );
         std::fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
         let tree = Command::new(env!("CARGO"))
-            .args(["tree", "--offline", "-e", "normal", "--prefix", "none"])
+            .args(["tree", "-e", "normal", "--prefix", "none"])
             .current_dir(folder.path())
             .output()
             .unwrap();
