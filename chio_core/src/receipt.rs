@@ -150,11 +150,6 @@ impl ReceiptBody {
     pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {
         document::canonical(self)
     }
-
-    /// The digest that the next receipt names.
-    pub fn digest(&self) -> Result<Digest, JsonError> {
-        Ok(Digest::of(&self.canonical()?))
-    }
 }
 
 impl Receipt {

@@ -128,7 +128,8 @@ impl Authorities {
         if chain.len() > self.chain_bytes {
             return Err(malformed(format!("it is longer than {} bytes", self.chain_bytes)));
         }
-        let seen = self.cache().get(&Digest::of(chain));
+        let key = Digest::of(chain);
+        let seen = self.cache().get(&key);
         if let Some(facts) = seen {
             check_windows(facts.layers.iter().map(|layer| layer.window), now)?;
             return Ok(Unrevoked::new(facts));
@@ -148,7 +149,7 @@ impl Authorities {
         self.check_audiences(&tokens)?;
         check_windows(tokens.iter().map(CapabilityToken::window), now)?;
         let facts = Arc::new(check_signatures(tokens, root)?);
-        self.cache().put(Digest::of(chain), chain.len(), Arc::clone(&facts));
+        self.cache().put(key, chain.len(), Arc::clone(&facts));
         Ok(Unrevoked::new(facts))
     }
 
@@ -206,8 +207,9 @@ fn check_links(tokens: &[CapabilityToken]) -> Result<(), Denial> {
 }
 
 fn check_windows(windows: impl Iterator<Item = Window>, now: u64) -> Result<(), Denial> {
-    for (token, Window { issued_at, expires_at }) in windows.enumerate() {
-        match (Window { issued_at, expires_at }).place_of(now) {
+    for (token, window) in windows.enumerate() {
+        let Window { issued_at, expires_at } = window;
+        match window.place_of(now) {
             Ordering::Equal => {}
             Ordering::Less => return Err(Denial::CapabilityNotYetValid { token, issued_at, now }),
             Ordering::Greater => return Err(Denial::CapabilityExpired { token, expires_at, now }),
@@ -236,9 +238,8 @@ fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Fa
     let (Some(first), Some(leaf)) = (ids.first(), tokens.last()) else {
         return Err(Denial::CapabilityMalformed { reason: "the chain is empty".into() });
     };
-    let subject = leaf.subject.prepare();
-    let subject =
-        subject.map_err(|error| Denial::CapabilityMalformed { reason: format!("the last subject: {error}") })?;
+    let malformed = |error| Denial::CapabilityMalformed { reason: format!("the last subject: {error}") };
+    let subject = leaf.subject.prepare().map_err(malformed)?;
     // Every other subject is the issuer of the next token.
     let keys = std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.issuer));
     Ok(Facts {

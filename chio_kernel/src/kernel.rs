@@ -164,6 +164,7 @@ impl Kernel {
             if mode != Mode::Enforce
                 && let Err(denial) = self.parts.check_exists(&call)
             {
+                self.parts.budget.refund(&spent).await;
                 return Err(self.deny(denial, found, now).await);
             }
             self.allow(call, spent, unenforced, found, now).await

@@ -140,31 +140,49 @@ impl Ledger {
 
     async fn append(&self, event: Event, now: u64) -> Result<Receipt, KernelError> {
         let (key, confirmed) = (Arc::clone(&self.key), Arc::clone(&self.confirmed));
+        let made = Arc::new(Mutex::new(None));
+        let making = Arc::clone(&made);
         let seal = Box::new(move |head: Option<ChainHead>| {
             let confirmed = *confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-            let cut = |confirmed: ChainHead| {
-                head.is_none_or(|head| head.sequence < confirmed.sequence)
-                    || head.is_some_and(|head| head.sequence == confirmed.sequence && head != confirmed)
-            };
-            if confirmed.is_some_and(cut) {
+            // It may lie behind what is confirmed, where another call's is on its way; or be that very one.
+            let follows =
+                |confirmed: ChainHead| head.is_some_and(|head| head.sequence > confirmed.sequence || head == confirmed);
+            if !confirmed.is_none_or(follows) {
                 return Err(SignError::Backend("the chain of receipts was cut or changed in its store".into()));
             }
-            Receipt::append(head, now, event, &*key)
+            let (receipt, head) = Receipt::append(head, now, event, &*key)?;
+            *making.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+            Ok((receipt, head))
         });
         let written = match fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await {
             Ok(written) => written?,
             Err(lapse) => return Err(KernelError::new(lapse.to_string())),
         };
-        let digest = written.body.digest().map_err(|error| KernelError::new(error.to_string()))?;
-        let head = ChainHead { sequence: written.body.sequence, digest };
+        let made = *made.lock().unwrap_or_else(PoisonError::into_inner);
         let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        if confirmed.is_none_or(|confirmed| confirmed.sequence < head.sequence) {
-            *confirmed = Some(head);
+        if confirmed.map(|head| head.sequence) < made.map(|head| head.sequence) {
+            *confirmed = made;
         }
         Ok(written)
     }
 
     fn unproven(&self) -> std::sync::MutexGuard<'_, Unproven> {
         self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_comes_late_opens_no_new_second() {
+        let mut unproven = Unproven::new(2);
+        let admitted: Vec<bool> = [10, 9, 10, 9, 10].into_iter().map(|now| unproven.admit(now)).collect();
+        assert_eq!(admitted, [true, true, false, false, false]);
+        assert_eq!(
+            (unproven.take_suppressed(9), unproven.take_suppressed(10), unproven.take_suppressed(11)),
+            (0, 0, 3)
+        );
     }
 }

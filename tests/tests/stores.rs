@@ -1,0 +1,184 @@
+//! Stores and other foreign parts that are full, forget, lie or panic: each rule that holds against them.
+
+use std::future::ready;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chio_core::digest::Digest;
+use chio_core::receipt::{ChainHead, Receipt};
+use chio_kernel::clock::Clock;
+use chio_kernel::scheme::{Claims, ProofScheme};
+use chio_kernel::store::{
+    Allowance, BoxFuture, DpopNonceStore, KernelError, MemoryStandings, MemoryUsage, NonceAnswer, NonceClaim,
+    ReceiptStore, Seal, Spending, Standing, StandingStore, UsageStore,
+};
+use chio_kernel::tool_server::{ToolFailure, ToolRequest, ToolServer};
+use chio_kernel::{Denial, Kernel, Settings, Step, Stores, ToolCall};
+use chio_tests::world::{self, ARGUMENTS, NOW, SERVER, TOOL, World, code, docs_grant, honest, issuer};
+
+type Ends = Vec<Option<ChainHead>>;
+
+/// Keeps the end of a chain, which somebody else can turn back.
+#[derive(Default)]
+struct Heads(Mutex<Ends>);
+
+impl ReceiptStore for Heads {
+    fn append(&self, seal: Seal) -> BoxFuture<'_, Result<Receipt, KernelError>> {
+        let mut heads = self.0.lock().unwrap();
+        let sealed = seal(heads.last().copied().flatten()).map_err(|error| KernelError::new(error.to_string()));
+        Box::pin(ready(sealed.map(|(receipt, head)| {
+            heads.push(Some(head));
+            receipt
+        })))
+    }
+}
+
+#[test]
+fn a_chain_that_is_cut_under_a_running_kernel_is_not_signed_over() {
+    let cut = |change: &dyn Fn(&mut Ends)| {
+        let store = Arc::new(Heads::default());
+        let clock = World::new().clock;
+        let kernel = Kernel::builder()
+            .trust_root(issuer().public_key())
+            .clock(clock.clone())
+            .tool_server(SERVER, world::echo())
+            .stores(Stores { receipts: Arc::<Heads>::clone(&store), ..Stores::default() })
+            .build()
+            .unwrap();
+        clock.set(NOW);
+        assert_eq!(code(&kernel, honest("a")), "");
+        change(&mut store.0.lock().unwrap());
+        world::run(&kernel, honest("b")).map(|_| ()).map_err(|denied| denied.denial)
+    };
+    assert_eq!(cut(&|_| ()), Ok(()));
+    let changes: [&dyn Fn(&mut Ends); 3] = [&|heads| heads.truncate(1), &|heads| heads.push(None), &|heads| {
+        heads.push(heads.last().unwrap().map(|head| ChainHead { digest: Digest::of(b"other"), ..head }))
+    }];
+    for change in changes {
+        let denial = cut(change).unwrap_err();
+        assert_eq!((denial.code(), denial.step()), ("store_unavailable", Step::Receipt));
+    }
+}
+
+#[test]
+fn a_suspension_takes_no_bans_place_and_shortens_none() {
+    let (store, who) = (MemoryStandings::default(), Digest::of(b"who"));
+    let worst = |now| pollster::block_on(store.worst(&[Digest::of(b"other"), who], now)).unwrap();
+    let worsen = |standing| pollster::block_on(store.worsen(who, standing, 0)).unwrap();
+    worsen(Standing::Suspended { until: 60 });
+    worsen(Standing::Suspended { until: 30 });
+    assert_eq!((worst(59), worst(60)), (Standing::Suspended { until: 60 }, Standing::Good));
+    worsen(Standing::Banned);
+    worsen(Standing::Suspended { until: 90 });
+    assert_eq!(worst(1000), Standing::Banned);
+    pollster::block_on(store.set(who, Standing::Good)).unwrap();
+    assert_eq!(worst(0), Standing::Good);
+}
+
+#[test]
+fn one_account_cannot_fill_the_counts() {
+    let store = MemoryUsage::default();
+    let spend = |account: &str, number: u32, until, now| {
+        let grant = Digest::of(format!("{account} {number}").as_bytes());
+        let one = Allowance { grant, account: Digest::of(account.as_bytes()), limit: 1, until };
+        pollster::block_on(store.spend(&[vec![one]], now)).unwrap()
+    };
+    let share = (1 << 20) / 8;
+    for number in 0..share {
+        assert!(matches!(spend("greedy", number, 10, 0), Spending::Spent(_)));
+    }
+    assert_eq!(spend("greedy", share, 10, 0), Spending::Full);
+    assert!(matches!(spend("modest", 0, 10, 0), Spending::Spent(_)));
+    assert_eq!(spend("greedy", 0, 10, 0), Spending::Exhausted { place: 0 });
+    // What has expired is in nobody's way.
+    assert!(matches!(spend("greedy", share, 20, 10), Spending::Spent(_)));
+}
+
+#[test]
+fn nobody_is_denied_for_nonces_that_have_expired() {
+    let store = DpopNonceStore::with_quota(1000, 100, Duration::ZERO);
+    let claim = |nonce: String, account: &str, now, until| {
+        let (key, account) = (Digest::of(nonce.as_bytes()), Digest::of(account.as_bytes()));
+        store.claim(&NonceClaim { key, account, now, until })
+    };
+    // Older ones of others stand before them, and every call drops but a few.
+    for number in 0..100 {
+        assert_eq!(claim(format!("other {number}"), "other", 0, 10), NonceAnswer::Spent);
+    }
+    for number in 0..100 {
+        assert_eq!(claim(format!("mine {number}"), "mine", 0, 10), NonceAnswer::Spent);
+    }
+    assert_eq!(claim("mine again".into(), "mine", 0, 10), NonceAnswer::QuotaExceeded);
+    assert_eq!(claim("mine again".into(), "mine", 100, 110), NonceAnswer::Spent);
+}
+
+struct Panics;
+
+impl Clock for Panics {
+    fn now(&self) -> Result<u64, KernelError> {
+        panic!("on purpose")
+    }
+}
+
+impl ToolServer for Panics {
+    fn has_tool(&self, _: &str) -> bool {
+        panic!("on purpose")
+    }
+
+    fn call<'a>(&'a self, _: ToolRequest<'a>) -> BoxFuture<'a, Result<chio_core::canonical::Json, ToolFailure>> {
+        panic!("on purpose")
+    }
+}
+
+#[test]
+fn foreign_code_that_panics_is_an_answer_that_denies() {
+    std::panic::set_hook(Box::new(|_| ()));
+    assert!(Kernel::builder().clock(Panics).build().is_err());
+    let clock = World::new().clock;
+    let builder = Kernel::builder().trust_root(issuer().public_key()).clock(clock.clone());
+    let kernel = builder.tool_server(SERVER, Panics).build().unwrap();
+    clock.set(NOW);
+    assert_eq!(code(&kernel, honest("n")), "unknown_tool");
+}
+
+#[test]
+fn a_chain_over_the_kernels_limit_is_not_read() {
+    let world = World::new();
+    let builder = world.builder.settings(Settings { chain_bytes: 100, ..Settings::default() });
+    assert_eq!(code(&World { builder, ..world }.kernel(), honest("n")), "capability_malformed");
+}
+
+/// Claims to be whoever it is told.
+struct Anybody;
+
+impl ProofScheme for Anybody {
+    type Credential = String;
+
+    fn name(&self) -> &'static str {
+        "anybody"
+    }
+
+    fn verify<'a>(&'a self, who: &'a String, _: &'a ToolCall, now: u64) -> BoxFuture<'a, Result<Claims, Denial>> {
+        Box::pin(ready(Ok(Claims {
+            principal: who.clone(),
+            credential: Digest::of(b"one"),
+            grants: vec![docs_grant()],
+            expires_at: now + 60,
+            nonce: who.len().to_string(),
+            issued_at: now,
+            proof_hash: None,
+        })))
+    }
+}
+
+#[test]
+fn a_schemes_principal_is_short_and_printable() {
+    let kernel = World::new().kernel();
+    let answer = |who: String| {
+        let call = kernel.authorize_by(&Anybody, &who, SERVER, TOOL, ARGUMENTS.as_bytes());
+        pollster::block_on(call).err().map_or("", |denied| denied.denial.code())
+    };
+    assert_eq!(answer("x".repeat(256)), "");
+    assert_eq!(answer("x".repeat(257)), "proof_malformed");
+    assert_eq!(answer("a\nb".into()), "proof_malformed");
+}
