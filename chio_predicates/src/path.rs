@@ -70,6 +70,7 @@ mod tests {
             ("/srv/docs/", "/srv/docs"),
             ("/a b/.hidden/c..d/…", "/a b/.hidden/c..d/…"),
             ("/50% off/100%", "/50% off/100%"),
+            ("/9%ag/%g0%", "/9%ag/%g0%"),
             ("/ä/文書。", "/ä/文書。"),
             ("/a:b/c~1/$HOME", "/a:b/c~1/$HOME"),
         ] {
