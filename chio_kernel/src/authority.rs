@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chio_core::canonical::{self, Json, Limits};
-use chio_core::capability::{CapabilityChain, CapabilityToken, Grant};
+use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, MAX_CHAIN_BYTES};
 use chio_core::crypto::{PreparedKey, PublicKey};
 use chio_core::digest::Digest;
 use chio_core::time::Window;
@@ -119,7 +119,7 @@ impl Authorities {
     pub(crate) fn new(roots: Vec<TrustRoot>, names: Vec<String>, settings: &Settings) -> Self {
         let cache = Mutex::new(Cache::new(settings.chain_cache_bytes));
         let roots = roots.into_iter().map(|root| (root.key.clone(), root)).collect();
-        Self { roots, names, chain_bytes: settings.chain_bytes, cache }
+        Self { roots, names, chain_bytes: settings.chain_bytes.min(MAX_CHAIN_BYTES), cache }
     }
 
     /// Verifies a chain at `now`. What remains is to ask whether [`Unrevoked::ids`] are revoked.
