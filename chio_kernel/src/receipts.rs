@@ -63,8 +63,7 @@ pub(crate) struct Ledger {
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) patience: Duration,
     pub(crate) unproven: Mutex<Unproven>,
-    /// At what the chain may end in its store: at what that confirmed last, or at what was made since. What it gives else
-    /// was cut, changed or added by another hand.
+    /// Where its store may say that the chain ends: at what that confirmed last, or at what was made since.
     pub(crate) ends: Arc<Mutex<Vec<Option<ChainHead>>>>,
 }
 
@@ -142,7 +141,6 @@ impl Ledger {
         let (key, ends) = (Arc::clone(&self.key), Arc::clone(&self.ends));
         let made = Arc::new(Mutex::new(None));
         let making = Arc::clone(&made);
-        let sequence = |head: ChainHead| head.sequence;
         let seal = Box::new(move |head: Option<ChainHead>| {
             let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
             if ends.is_empty() {
@@ -152,7 +150,7 @@ impl Ledger {
                 return Err(SignError::Backend("the chain of receipts was cut or changed in its store".into()));
             }
             let (receipt, next) = Receipt::append(head, now, event, &*key)?;
-            ends.retain(|end| end.map(sequence) <= head.map(sequence));
+            ends.retain(|end| end.map(|end| end.sequence) <= head.map(|head| head.sequence));
             ends.push(Some(next));
             *making.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
             Ok((receipt, next))
@@ -161,7 +159,7 @@ impl Ledger {
         let written = written.map_err(|lapse| KernelError::new(lapse.to_string()))??;
         let made = *made.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.retain(|end| end.map(sequence) >= made.map(sequence));
+        ends.retain(|end| end.map(|end| end.sequence) >= made.map(|made| made.sequence));
         Ok(written)
     }
 

@@ -213,6 +213,29 @@ fn a_suspension_takes_no_bans_place_and_shortens_none() {
     assert_eq!(worst(0), Standing::Good);
 }
 
+/// Who may delegate can get one more key banned for every call, where the kernel's owner has configured that.
+#[test]
+fn attacks_lead_to_a_bounded_number_of_standings() {
+    let store = MemoryStandings::default();
+    let who = |number: u32| Digest::of(&number.to_be_bytes());
+    let worsen = |number, standing, now| pollster::block_on(store.worsen(who(number), standing, now));
+    let worst = |number, now| pollster::block_on(store.worst(&[who(number)], now)).unwrap();
+    worsen(0, Standing::Suspended { until: 10 }, 0).unwrap();
+    (1..65_536).for_each(|number| worsen(number, Standing::Banned, 0).unwrap());
+    assert!(worsen(65_536, Standing::Banned, 9).is_err(), "no room, and nobody's standing is forgotten for it");
+    assert_eq!((worst(1, 9), worst(65_536, 9)), (Standing::Banned, Standing::Good));
+    // What is known can get worse; what has ended makes room; the owner is not held to it.
+    worsen(0, Standing::Suspended { until: 20 }, 9).unwrap();
+    assert_eq!(worst(0, 10), Standing::Suspended { until: 20 });
+    worsen(65_536, Standing::Banned, 20).unwrap();
+    assert!(worsen(65_537, Standing::Banned, 20).is_err());
+    pollster::block_on(store.set(who(65_537), Standing::Banned)).unwrap();
+    assert_eq!(
+        (worst(0, 20), worst(65_536, 20), worst(65_537, 20)),
+        (Standing::Good, Standing::Banned, Standing::Banned)
+    );
+}
+
 #[test]
 fn one_account_cannot_fill_the_counts() {
     let store = MemoryUsage::default();
