@@ -7,6 +7,8 @@
 #[cfg(doctest)]
 pub struct Readme;
 
+pub mod evaluator;
+
 pub mod vectors;
 
 pub mod world;
