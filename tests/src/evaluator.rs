@@ -103,8 +103,7 @@ fn holds(rules: &Rules<'_>, value: &Value) -> bool {
                 let is_named = !by_index.is_empty() || !by_star.is_empty();
                 is_named && [by_index, by_star].iter().all(|rules| rules.is_empty() || holds(rules, value))
             });
-            let missing =
-                |name: &String| name != "*" && !indices.contains(name) && must_be_there(&below(rules, name));
+            let missing = |name: &String| name != "*" && !indices.contains(name) && must_be_there(&below(rules, name));
             named && !names.into_iter().any(missing)
         }
         _ => false,
@@ -172,12 +171,14 @@ fn among(value: &Value, values: &Value) -> bool {
 fn in_range(constraint: &Value, value: &Value) -> bool {
     let Some(value) = value.as_f64() else { return false };
     let inclusive = |member: &str| constraint.get(member) != Some(&Value::Bool(false));
-    let above = constraint.get("min").and_then(Value::as_f64).is_none_or(|min| {
-        if inclusive("min_inclusive") { value >= min } else { value > min }
-    });
-    let below = constraint.get("max").and_then(Value::as_f64).is_none_or(|max| {
-        if inclusive("max_inclusive") { value <= max } else { value < max }
-    });
+    let above = constraint
+        .get("min")
+        .and_then(Value::as_f64)
+        .is_none_or(|min| if inclusive("min_inclusive") { value >= min } else { value > min });
+    let below = constraint
+        .get("max")
+        .and_then(Value::as_f64)
+        .is_none_or(|max| if inclusive("max_inclusive") { value <= max } else { value < max });
     above && below
 }
 
