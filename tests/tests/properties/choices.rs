@@ -6,7 +6,7 @@ use std::fmt;
 use proptest::prelude::*;
 
 /// What is on a tape; in hex, so that a failure stays on a screen.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Tape(Vec<u8>);
 
 impl fmt::Debug for Tape {
