@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, Terms};
 use chio_core::crypto::Keypair;
 use chio_core::digest::Arguments;
 use chio_core::dpop::DpopProofBody;
+use chio_core::receipt::ChainVerifier;
 use chio_kernel::config::TrustRoot;
 use chio_kernel::{Kernel, SignedCall};
 use chio_tests::evaluator::{self, Call, Counts};
@@ -106,7 +108,7 @@ fn hold_against_each_other(tape: Tape, answers: &mut Answers) -> Result<(), Test
         ceiling: Some(ceiling.iter().map(|grant| serde_json::from_value(grant.clone()).unwrap()).collect()),
         ..TrustRoot::from(limited_issuer().public_key())
     };
-    let clock = world.clock.clone();
+    let (clock, receipts) = (world.clock.clone(), Arc::clone(&world.receipts));
     let builder = world.builder.trust_root(limited).tool_server("mail", echo());
     let kernel: Kernel = builder.build().unwrap();
 
@@ -123,7 +125,7 @@ fn hold_against_each_other(tape: Tape, answers: &mut Answers) -> Result<(), Test
         chains.push(chains[parent].attenuate(terms, &holder(depth - 1)).unwrap());
     }
 
-    let (mut counts, mut now) = (Counts::new(), NOW);
+    let (mut counts, mut now, mut allowed) = (Counts::new(), NOW, 0);
     for nonce in 0..=choices.below(4) {
         let chain = if choices.one_in(4) { choices.below(chains.len()) } else { chains.len() - 1 };
         let chain = &chains[chain];
@@ -146,14 +148,20 @@ fn hold_against_each_other(tape: Tape, answers: &mut Answers) -> Result<(), Test
         prop_assert_eq!(code.is_empty(), expected, "{}", story());
         prop_assert!(expected || REASONS.contains(&code), "{}", story());
         *answers.entry(code).or_default() += 1;
+        allowed += u64::from(expected);
     }
+    // The receipts say the same.
+    let mut verifier = ChainVerifier::new(Some(kernel.public_key()));
+    prop_assert_eq!(receipts.all().iter().try_for_each(|receipt| verifier.push(receipt)), Ok(()));
+    let report = verifier.finish();
+    prop_assert_eq!((report.allowed, report.unfinished, report.sealed), (allowed, 0, true));
     Ok(())
 }
 
 #[test]
 fn a_chain_allows_exactly_what_all_of_its_tokens_allow() {
     let answers = RefCell::new(Answers::new());
-    let held = TestRunner::new(crate::config(1024))
+    let held = TestRunner::new(crate::config(512))
         .run(&tapes(1200), |tape| hold_against_each_other(tape, &mut answers.borrow_mut()));
     held.unwrap_or_else(|failure| panic!("{failure}"));
     let answers = answers.into_inner();

@@ -248,10 +248,10 @@ fn hold(cases: u32, law: impl Fn(Tape, &mut Answers) -> Result<(), TestCaseError
 
 #[test]
 fn no_proof_is_allowed_twice_by_a_kernel_that_forgets_at_its_restarts() {
-    hold(256, restarted);
+    hold(96, restarted);
 }
 
 #[test]
 fn no_proof_is_allowed_twice_by_kernels_that_share_a_store() {
-    hold(256, sharing);
+    hold(96, sharing);
 }
