@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chio_core::canonical::{self, Json, Limits};
-use chio_core::capability::{ArgumentRules, CAPABILITY_SCHEMA, CapabilityChain, CapabilityToken};
+use chio_core::capability::{CAPABILITY_SCHEMA, CapabilityChain, CapabilityToken};
 use chio_core::crypto::Keypair;
 use chio_core::digest::Arguments;
 use chio_core::dpop::{DPOP_SCHEMA, DpopProof};
@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 
 use crate::args::Inspect;
 use crate::exit::{Exit, Failure, printable};
-use crate::files::{self, Source};
-use crate::print::{BOLD, DIM, Printer, RESET, YELLOW, time};
+use crate::files;
+use crate::print::{BOLD, Printer, RESET, YELLOW, time, width};
+use crate::review::{self, Review};
+use crate::source::Source;
 
 /// As much as the longest document: a whole signed call.
 const LIMIT: usize = Arguments::MAX_BYTES + (1 << 19);
@@ -106,36 +108,9 @@ fn signed_call(object: &canonical::Object, json: &Json) -> Result<Shown, FormatE
     Ok(("signed call", json!(json), text))
 }
 
+/// A chain hop by hop, and what is left at its end.
 fn chain(chain: &CapabilityChain) -> String {
-    let mut text = String::new();
-    for (index, token) in chain.tokens().enumerate() {
-        let _ = writeln!(text, "{BOLD}token {index}{RESET}{}", if index == 0 { " (root)" } else { "" });
-        let _ = writeln!(text, "  id          {}", token.id);
-        let _ = writeln!(text, "  issuer      {}", token.issuer);
-        let _ = writeln!(text, "  subject     {}", token.subject);
-        if let Some(audience) = &token.audience {
-            let _ = writeln!(text, "  audience    {}", excerpt(audience));
-        }
-        let _ = writeln!(text, "  valid       {} until {}", time(token.issued_at), time(token.expires_at));
-        let _ = writeln!(text, "  max depth   {}", token.max_depth);
-        for grant in &token.grants {
-            let _ = write!(text, "  grants      {}/{}", grant.tool_server, grant.tool_name);
-            if let Some(calls) = grant.max_invocations {
-                let _ = write!(text, ", {calls} calls");
-            }
-            text.push('\n');
-            for (pointer, rule) in grant.arguments.iter().flat_map(ArgumentRules::iter) {
-                let rule = canonical::canonical_json_bytes(rule).unwrap_or_default();
-                let _ = writeln!(
-                    text,
-                    "    {DIM}{} {}{RESET}",
-                    excerpt(pointer),
-                    printable(&String::from_utf8_lossy(&rule))
-                );
-            }
-        }
-    }
-    text
+    format!("{}\n{}", review::chain(chain, width()), review::allows(&Review::of(chain), width()))
 }
 
 fn proof(proof: &DpopProof) -> String {
@@ -154,7 +129,7 @@ fn proof(proof: &DpopProof) -> String {
     text
 }
 
-fn members<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>) -> String {
+pub(super) fn members<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>) -> String {
     let mut text = String::new();
     for (name, value) in members {
         let value = match value {
