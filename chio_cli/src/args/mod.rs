@@ -29,8 +29,8 @@ const VERSION: &str = if cfg!(feature = "aws-lc") {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 allowed or done, 1 failed, 2 wrong usage, 3 denied.
-A FILE may be `-` for standard input, or `env:NAME` for the value of an environment variable.
-Nothing secret is taken from the command line.";
+A FILE may be `-` for standard input, or `env:NAME` for the value of an
+environment variable. Nothing secret is taken from the command line.";
 
 /// The guard between an AI agent and its tools: issue capabilities, sign tool calls, verify them, keep their receipts.
 #[derive(Debug, Parser)]
@@ -38,7 +38,7 @@ Nothing secret is taken from the command line.";
 #[command(max_term_width = 100)]
 pub(crate) struct Args {
     /// Print one JSON value, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 1000)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -53,6 +53,11 @@ pub(crate) enum Command {
     /// Issue a capability: what the holder of a key may call, and for how long
     Issue(Issue),
     /// Narrow a capability and hand it on, offline
+    ///
+    /// The holder of a capability signs another token behind it: for another key, with fewer tools, tighter rules or
+    /// a shorter life. A call has to be allowed by every token of the chain, so nothing that is written here can widen
+    /// it; what is not named stays as it is. A grant that can never be used is warned of, and what the chain as a whole
+    /// allows is shown.
     Attenuate(Attenuate),
     /// Show what a file says, without verifying any of it
     Inspect(Inspect),
@@ -68,6 +73,12 @@ pub(crate) enum Command {
     /// Say what a denial code means, and what to do about it
     Explain(Explain),
     /// Print the completions of a shell
+    ///
+    /// bash: chio completions bash > ~/.local/share/bash-completion/completions/chio
+    ///
+    /// zsh: chio completions zsh > _chio, in a directory of $fpath
+    ///
+    /// fish: chio completions fish > ~/.config/fish/completions/chio.fish
     Completions(Completions),
     /// Print the manual page, or write all of them
     Man(Man),

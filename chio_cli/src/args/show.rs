@@ -17,8 +17,14 @@ pub(crate) struct Inspect {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Receipts {
     /// List receipts, one a line
+    ///
+    /// The whole chain is verified first, and where that fails nothing is listed. On a terminal it is a table;
+    /// elsewhere the columns are separated by tabs: sequence, time, what, code, tool, subject, capability. Filters for
+    /// calls let decisions through alone: outcomes and summaries name no call.
     List(ReceiptsList),
     /// Show one receipt whole
+    ///
+    /// The whole chain is verified first, and where that fails nothing is shown.
     Show(ReceiptsShow),
     /// Verify a chain of receipts: find what was changed, dropped, reordered or is another kernel's
     Verify(ReceiptsVerify),
@@ -75,10 +81,6 @@ pub(crate) struct ReceiptsFilter {
     pub(crate) kind: Option<KindName>,
 }
 
-/// List receipts, one a line
-///
-/// The whole chain is verified first, and where that fails nothing is listed. On a terminal it is a table; elsewhere
-/// the columns are separated by tabs: sequence, time, what, code, tool, subject, capability.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ReceiptsList {
     /// Receipts, one a line
@@ -96,9 +98,6 @@ pub(crate) struct ReceiptsList {
     pub(crate) unverified: bool,
 }
 
-/// Show one receipt whole
-///
-/// The whole chain is verified first, and where that fails nothing is shown.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ReceiptsShow {
     /// Receipts, one a line
@@ -120,11 +119,6 @@ pub(crate) struct Explain {
     pub(crate) code: Option<String>,
 }
 
-/// Print the completions of a shell
-///
-/// bash: chio completions bash > ~/.local/share/bash-completion/completions/chio;
-/// zsh: chio completions zsh > _chio, in a directory of $fpath;
-/// fish: chio completions fish > ~/.config/fish/completions/chio.fish.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Completions {
     /// The shell

@@ -28,13 +28,15 @@ pub(crate) struct Keygen {
 }
 
 const RULES: &str = "\
-A rule for an argument is POINTER=TYPE:VALUE, where POINTER is a JSON Pointer into the arguments:
+A rule for an argument is POINTER=TYPE:VALUE. POINTER is a JSON Pointer:
   /path=path_containment:/srv/docs      /limit=range:1..100
   /mode=one_of:fast,slow                /note=optional:max_length:80
-`optional:` lets the argument be absent. The long form takes any rule: /a={\"constraint_type\": …}.
-With a rule, arguments without one are refused: name every argument, `wildcard` allows any value.
-Types: exact, one_of, not_one_of, range, contains, subset, wildcard, path_containment, pattern, regex,
-url, url_safe, cidr, shell_words, max_length. docs/guides/tokens.md has them all, and policy files.";
+`optional:` lets the argument be absent. The long form takes any rule:
+  '/n={\"constraint_type\":\"range\",\"min\":0,\"min_inclusive\":false}'
+With a rule, arguments without one are refused: name them all. `wildcard`
+allows any value. Types: exact, one_of, not_one_of, range, contains, subset,
+wildcard, path_containment, pattern, regex, url, url_safe, cidr, shell_words,
+max_length. docs/guides/tokens.md tells of them, and of policy files.";
 
 /// What is granted.
 #[derive(Debug, ClapArgs)]
@@ -94,11 +96,6 @@ pub(crate) struct Issue {
     pub(crate) token: TokenArgs,
 }
 
-/// Narrow a capability and hand it on, offline
-///
-/// The holder of a capability signs another token behind it: for another key, with fewer grants, tighter rules or a
-/// shorter life. A call has to be allowed by every token of the chain, so nothing that is written here can widen it.
-/// What is not named stays as it is.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = RULES)]
 pub(crate) struct Attenuate {

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Inspect, printer: &Printer) -> Result<Exit, Failure> {
     const HELP: &str = "it shows capabilities, proofs, signed calls, receipts and keys";
     let bytes = args.file.read(WHAT, LIMIT)?;
     let pem = std::str::from_utf8(&bytes).ok().filter(|text| text.contains("-----BEGIN"));
-    let (kind, value, text) = if let Some(pem) = pem {
+    let (kind, value, text, capability) = if let Some(pem) = pem {
         if let Source::File(path) = &args.file {
             files::check_private(path)?;
         }
@@ -47,17 +47,22 @@ pub(crate) fn run(args: &Inspect, printer: &Printer) -> Result<Exit, Failure> {
     let warned = format!(
         "{YELLOW}{BOLD}NOT VERIFIED{RESET}{YELLOW}: this is what the file says, not what is true.{RESET}\n{kind}\n{text}"
     );
-    printer.answer(&json!({"verified": false, "kind": kind, "document": value}), &warned)?;
+    let mut answer = json!({"verified": false, "kind": kind, "document": value});
+    if let (Some(chain), Some(answer)) = (capability, answer.as_object_mut()) {
+        answer.insert("allows".to_owned(), Review::of(&chain).to_json());
+    }
+    printer.answer(&answer, &warned)?;
     Ok(Exit::Done)
 }
 
-type Shown = (&'static str, Value, String);
+/// What it is, itself, as text, and the capability in it.
+type Shown = (&'static str, Value, String, Option<CapabilityChain>);
 
 fn key_of(key: &Keypair) -> Shown {
     let public_key = key.public_key();
     let algorithm = public_key.algorithm().to_string();
     let text = format!("  algorithm   {algorithm}\n  public key  {public_key}\n");
-    ("private key", json!({"algorithm": algorithm, "public_key": public_key}), text)
+    ("private key", json!({"algorithm": algorithm, "public_key": public_key}), text, None)
 }
 
 /// Receipts, one a line, if that is what it is.
@@ -71,20 +76,21 @@ fn receipts(bytes: &[u8]) -> Option<Shown> {
         text.push('\n');
         values.push(json!(json));
     }
-    (values.len() > 1).then_some(("receipts", Value::Array(values), text))
+    (values.len() > 1).then_some(("receipts", Value::Array(values), text, None))
 }
 
 fn document(json: &Json) -> Result<Shown, FormatError> {
-    let shown = |kind, text| Ok((kind, json!(json), text));
+    let shown = |kind, text| Ok((kind, json!(json), text, None));
+    let with_chain = |kind, chain: CapabilityChain| Ok((kind, json!(json), self::chain(&chain), Some(chain)));
     if json.as_array().is_some() {
-        return shown("capability chain", chain(&CapabilityChain::from_json(json)?));
+        return with_chain("capability chain", CapabilityChain::from_json(json)?);
     }
     let object = json.as_object().ok_or_else(|| FormatError::Document("it is no object or array".into()))?;
     let body = object.get("body").and_then(Json::as_object).unwrap_or(object);
     let bytes = json.to_canonical_bytes();
     match body.get("schema").and_then(Json::as_str) {
         Some(CAPABILITY_SCHEMA) => {
-            shown("capability token", chain(&CapabilityChain::root(CapabilityToken::from_json(json)?)))
+            with_chain("capability token", CapabilityChain::root(CapabilityToken::from_json(json)?))
         }
         Some(DPOP_SCHEMA) => shown("proof of possession", proof(&DpopProof::parse(&bytes)?)),
         Some(RECEIPT_SCHEMA) => {
@@ -101,11 +107,12 @@ fn signed_call(object: &canonical::Object, json: &Json) -> Result<Shown, FormatE
     let capability = object.get("capability").ok_or_else(unknown)?;
     let name = |member: &str| object.get(member).and_then(Json::as_str).map(excerpt).unwrap_or_default();
     let mut text = format!("  calls       {}/{}\n", name("tool_server"), name("tool_name"));
-    text.push_str(&chain(&CapabilityChain::from_json(capability)?));
+    let capability = CapabilityChain::from_json(capability)?;
+    text.push_str(&chain(&capability));
     if let Some(presented) = object.get("proof") {
         text.push_str(&proof(&DpopProof::parse(&presented.to_canonical_bytes())?));
     }
-    Ok(("signed call", json!(json), text))
+    Ok(("signed call", json!(json), text, Some(capability)))
 }
 
 /// A chain hop by hop, and what is left at its end.

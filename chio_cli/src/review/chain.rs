@@ -168,8 +168,8 @@ mod tests {
     fn chain(tokens: &[Value]) -> CapabilityChain {
         let (root, rest) = tokens.split_first().unwrap();
         let mut chain = CapabilityChain::root(CapabilityToken::issue(terms(root, 20), &key()).unwrap());
-        for (depth, grants) in rest.iter().enumerate() {
-            chain = chain.attenuate(terms(grants, 19 - depth as u64), &key()).unwrap();
+        for (depth, grants) in (0..20).rev().zip(rest) {
+            chain = chain.attenuate(terms(grants, depth), &key()).unwrap();
         }
         chain
     }

@@ -38,10 +38,10 @@ pub(crate) fn chain(chain: &CapabilityChain, width: usize) -> String {
 
 fn hop(token: &CapabilityToken, above: Option<&CapabilityToken>, width: usize) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, value: &str| text.push_str(&wrapped(&format!("  {name:<10}"), value, width));
+    let mut line = |name: &str, value: &str| text.push_str(&wrapped(&format!("  {name:<11}"), value, width));
     line("id", &token.id);
-    let life = span(token.expires_at.saturating_sub(token.issued_at));
-    line("valid", &format!("{} until {}, {life}", time(token.issued_at), time(token.expires_at)));
+    let length = span(token.expires_at.saturating_sub(token.issued_at));
+    line("valid", &format!("{} until {}, {length}", time(token.issued_at), time(token.expires_at)));
     if let Some(audience) = &token.audience {
         line("audience", &format!("a kernel named {}", excerpt(audience)));
     }
@@ -50,7 +50,7 @@ fn hop(token: &CapabilityToken, above: Option<&CapabilityToken>, width: usize) -
     for grant in &token.grants {
         line(name, &format!("{}{}", tool(grant), calls(grant)));
         for rule in rules(grant) {
-            line("", &format!("  {rule}"));
+            line("            ", &rule);
         }
         name = "";
     }
@@ -143,11 +143,11 @@ pub(crate) fn allows(review: &Review<'_>, width: usize) -> String {
     for Unusable { grant, why } in &review.unusable {
         text.push_str(&wrapped("  ", &format!("never {}: {why}", self::tool(grant)), width));
     }
-    text.push_str(&match review.remaining_depth {
-        0 => "  It cannot be handed on.\n".to_owned(),
-        1 => "  It can be narrowed and handed on once.\n".to_owned(),
-        more => format!("  It can be narrowed and handed on {more} times.\n"),
-    });
+    let _ = match review.remaining_depth {
+        0 => writeln!(text, "  It cannot be handed on."),
+        1 => writeln!(text, "  It can be narrowed and handed on once."),
+        more => writeln!(text, "  It can be narrowed and handed on {more} times."),
+    };
     text
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chio_core::canonical::{self, Json, Object};
-use chio_core::capability::{CapabilityChain, Effort, Grant, Rule};
+use chio_core::capability::{ArgumentRules, CapabilityChain, Effort, Grant, Rule};
 
 use super::chain::Review;
 
@@ -23,7 +23,7 @@ pub(crate) fn sample(chain: &CapabilityChain) -> Option<(String, String)> {
 
 fn arguments(grants: &[&Grant]) -> Option<Json> {
     let rules = |grant: &&Grant| -> Vec<(String, Rule)> {
-        let rules = grant.arguments.iter().flat_map(|rules| rules.iter());
+        let rules = grant.arguments.iter().flat_map(ArgumentRules::iter);
         rules.map(|(pointer, rule)| (pointer.to_owned(), rule.clone())).collect()
     };
     let rules: Vec<(String, Rule)> = grants.iter().flat_map(rules).collect();

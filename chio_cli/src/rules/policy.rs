@@ -196,7 +196,7 @@ impl File<'_> {
             };
             members.push((key.get_ref().to_string(), json));
         }
-        let json = Object::new(members).map(Json::Object).unwrap_or(Json::Null);
+        let json = Object::new(members).map_or(Json::Null, Json::Object);
         let checked = shorthand::known(&json).and_then(|()| Rule::from_json(&json).map_err(|error| error.to_string()));
         checked.map_err(|what| self.wrong(&place(table, value, &what), what))?;
         Ok(json)
@@ -239,8 +239,8 @@ fn place(table: &DeTable<'_>, whole: &Value<'_>, what: &str) -> Range<usize> {
     let named = |name: &str| what.contains(&format!("`{}`", excerpt(name)));
     let is_type = |name: &str| name == "constraint_type";
     let found = table.iter().find(|(key, _)| !is_type(key.get_ref()) && named(key.get_ref()));
-    let its_type = || table.iter().find(|(key, _)| is_type(key.get_ref()) && what.contains("is no constraint type"));
-    match found.or_else(its_type) {
+    let wrong_type = || table.iter().find(|(key, _)| is_type(key.get_ref()) && what.contains("is no constraint type"));
+    match found.or_else(wrong_type) {
         Some((key, _)) if what.contains("has no member") => key.span(),
         Some((_, value)) => value.span(),
         None => whole.span(),

@@ -1,5 +1,6 @@
 //! `chio receipts list`
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 
@@ -64,7 +65,7 @@ impl Found {
                     let line = receipt.to_line().map_err(|error| Failure::new(error, "report this"))?;
                     String::from_utf8_lossy(&line).into_owned()
                 }
-                Line::Receipt(receipt) => self.measured(row(&receipt)),
+                Line::Receipt(receipt) => self.measured(&row(&receipt)),
                 Line::Unreadable(_) if as_json => {
                     unreadable = unreadable.saturating_add(1);
                     continue;
@@ -72,7 +73,7 @@ impl Found {
                 Line::Unreadable(number) => {
                     unreadable = unreadable.saturating_add(1);
                     let about = format!("line {number} is no receipt");
-                    self.measured([
+                    self.measured(&[
                         "?".into(),
                         String::new(),
                         "unreadable".into(),
@@ -89,8 +90,8 @@ impl Found {
         Ok(Total { read, unreadable, report: stream.finish()? })
     }
 
-    fn measured(&mut self, row: [String; 7]) -> String {
-        for (width, cell) in self.widths.iter_mut().zip(&row) {
+    fn measured(&mut self, row: &[String; 7]) -> String {
+        for (width, cell) in self.widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
         row.join("\t")
@@ -117,7 +118,7 @@ impl Found {
                 )?;
             }
             let titles = COLUMNS.map(str::to_owned).join("\t");
-            print(format!("{DIM}{}{RESET}", table_row(&titles, &self.widths)), &mut out)?;
+            print(format!("{DIM}{}{RESET}\n", table_row(&titles, &self.widths)), &mut out)?;
         }
         let mut first = true;
         for row in rows {
@@ -125,7 +126,7 @@ impl Found {
             let text = match (as_json, is_table) {
                 (true, _) if first => row,
                 (true, _) => format!(",{row}"),
-                (_, true) => table_row(&row, &self.widths),
+                (_, true) => format!("{}\n", table_row(&row, &self.widths)),
                 _ => format!("{row}\n"),
             };
             first = false;
@@ -192,16 +193,21 @@ fn table_row(row: &str, widths: &[usize; 7]) -> String {
     let [sequence, at, what, code, about, subject, capability] = &mut widths;
     (*subject, *capability) = ((*subject).min(KEY), (*capability).min(KEY));
     let gaps = 2usize.saturating_mul(6);
-    let fixed = [&*sequence, at, what, code].into_iter().sum::<usize>().saturating_add(gaps);
-    let room = width().saturating_sub(fixed);
-    // On a narrow terminal the keys go first.
+    let width = width();
+    let room_beside = |others: [usize; 4]| width.saturating_sub(others.iter().sum::<usize>().saturating_add(gaps));
+    // On a narrow terminal the keys go first, then what is long in the columns before them.
+    let room = room_beside([*sequence, *at, *what, *code]);
     if room < about.saturating_add(*subject).saturating_add(*capability) {
         *capability = 0;
     }
     if room < about.saturating_add(*subject) {
         *subject = 0;
     }
-    *about = (*about).min(room.max(12));
+    if room < (*about).min(16) {
+        *at = (*at).min(11);
+        *code = (*code).min(room_beside([*sequence, *at, *what, 16]));
+    }
+    *about = (*about).min(room_beside([*sequence, *at, *what, *code]).max(8));
     let mut text = String::new();
     for (cell, width) in row.split('\t').zip(widths).filter(|(_, width)| *width > 0) {
         let cut: String = if cell.chars().count() > width {
@@ -216,7 +222,8 @@ fn table_row(row: &str, widths: &[usize; 7]) -> String {
             _ => "",
         };
         let reset = if colour.is_empty() { "" } else { RESET };
-        text.push_str(&format!("{colour}{cut}{reset}{}  ", " ".repeat(width.saturating_sub(cut.chars().count()))));
+        let gap = " ".repeat(width.saturating_sub(cut.chars().count()));
+        let _ = write!(text, "{colour}{cut}{reset}{gap}  ");
     }
-    format!("{}\n", text.trim_end())
+    text.trim_end().to_owned()
 }
