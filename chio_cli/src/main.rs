@@ -12,6 +12,8 @@ mod args;
 
 mod files;
 
+mod interrupt;
+
 mod write;
 
 mod rules;

@@ -74,7 +74,11 @@ impl Source {
             return Err(Failure::new(what, "is it the right file?"));
         }
         if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Err(Failure::new(format!("{what} {self} is empty"), "was it written to the end?"));
+            let help = match self {
+                Self::Variable(_) => "the value of the variable is the document itself: set it, and export it",
+                _ => "was it written to the end?",
+            };
+            return Err(Failure::new(format!("{what} {self} is empty"), help));
         }
         Ok(bytes)
     }

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
+use crate::interrupt;
 
 /// Who may read a file that is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,7 @@ impl Pending {
 
     pub(crate) fn finish(self, bytes: &[u8]) -> Result<(), Failure> {
         let Self { path, begun, audience, force } = self;
+        let _whole = interrupt::hold();
         let written = match begun {
             #[cfg(target_os = "linux")]
             Begun::Unnamed(file) => fill(&file, bytes).and_then(|()| match name(&file, &path, force) {

@@ -104,9 +104,10 @@ pub(crate) fn explain(wrong: &clap::Error) -> Result<Exit, Failure> {
             let tips: Vec<String> = parts.by_ref().take_while(|part| !part.starts_with("Usage:")).collect();
             let usage = text.split("\n\n").find(|part| part.trim_start().starts_with("Usage:")).unwrap_or_default();
             let usage = usage.split_whitespace().collect::<Vec<_>>().join(" ");
-            let tip = tips.iter().find_map(|tip| tip.strip_prefix("tip: ")).map(|tip| format!("{tip}. "));
-            let help = format!("{}{usage} (`--help` tells more)", tip.unwrap_or_default());
-            Err(Failure::usage(what.trim_start_matches("error: "), help.trim_start()))
+            let tip = tips.iter().find_map(|tip| tip.strip_prefix("tip: ")).map(str::to_owned);
+            let help = [tip.unwrap_or_default(), usage, "`--help` tells more".to_owned()];
+            let help: Vec<String> = help.into_iter().filter(|part| !part.is_empty()).collect();
+            Err(Failure::usage(what.trim_start_matches("error: "), help.join(". ")))
         }
     }
 }

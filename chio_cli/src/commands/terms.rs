@@ -107,7 +107,7 @@ pub(super) struct Finished<'a> {
 
 impl Finished<'_> {
     pub(super) fn write(self, printer: &Printer) -> Result<Exit, Failure> {
-        const HELP: &str = "the capability is made all the same: a kernel decides by what it says, not by this warning";
+        const HELP: &str = "`chio inspect` shows what each token grants; the capability is made all the same";
         let json = self.chain.to_json().map_err(|error| Failure::new(error, "shorten the grants"))?;
         let mut bytes = json.to_canonical_bytes();
         // What cannot be read back is not written.

@@ -13,7 +13,8 @@ use crate::source;
 
 pub(crate) fn run(args: &Verify, printer: &Printer) -> Result<Exit, Failure> {
     let CallArgs { capability, arguments, .. } = &args.action;
-    source::read_once([args.proof.is_standard_input(), capability.is_standard_input(), arguments == "-"])?;
+    let root = args.root.iter().any(|root| root == "-");
+    source::read_once([root, args.proof.is_standard_input(), capability.is_standard_input(), arguments == "-"])?;
     let at = at(args.at)?;
     let (capability, _) = files::read_chain(&args.action.capability)?;
     let proof = files::read_proof(&args.proof)?;

@@ -38,7 +38,7 @@ pub(crate) fn chain(chain: &CapabilityChain, width: usize) -> String {
 
 fn hop(token: &CapabilityToken, above: Option<&CapabilityToken>, width: usize) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, value: &str| text.push_str(&wrapped(&format!("  {name:<11}"), value, width));
+    let mut line = |name: &str, value: &str| text.push_str(&wrapped(&format!("  {name:<10}"), value, width));
     line("id", &token.id);
     let length = span(token.expires_at.saturating_sub(token.issued_at));
     line("valid", &format!("{} until {}, {length}", time(token.issued_at), time(token.expires_at)));

@@ -39,9 +39,9 @@ pub(crate) fn read_policy(source: &Source) -> Result<Policy, Failure> {
         return Err(file.wrong(&(at..at), "the text is not UTF-8"));
     }
     let table = DeTable::parse(&text).map_err(|error| {
-        let what = error.message().lines().collect::<Vec<_>>().join("; ");
+        let what = error.message().lines().collect::<Vec<_>>().join("; ").chars().take(200).collect::<String>();
         let help = if text.trim_start().starts_with("[{") { "JSON is given as --grants" } else { HELP };
-        Failure { help: help.into(), ..file.wrong(&error.span().unwrap_or_default(), excerpt(&what)) }
+        Failure { help: help.into(), ..file.wrong(&error.span().unwrap_or_default(), what) }
     })?;
     file.policy(table.get_ref())
 }
