@@ -23,12 +23,18 @@ pub(crate) fn read_key(source: &Source) -> Result<Keypair, Failure> {
 
 fn private_key(source: &Source, bytes: &[u8]) -> Result<Keypair, Failure> {
     const WHAT: &str = "the key";
-    if let Source::File(path) = source {
-        check_private(path)?;
-    }
     let pem = std::str::from_utf8(bytes).map_err(|_| {
         Failure::new(format!("{WHAT} {source} is not a text"), "`chio keygen` makes a key as PKCS#8 PEM")
     })?;
+    if pem.trim().parse::<PublicKey>().is_ok() {
+        let what = format!("{WHAT} {source} is a public key, not a private key");
+        return Err(Failure::new(what, "name the file of the private key that it belongs to"));
+    }
+    if let Source::File(path) = source
+        && pem.contains("-----BEGIN")
+    {
+        check_private(path)?;
+    }
     Keypair::from_pkcs8_pem(pem)
         .map_err(|error| Failure::new(format!("{WHAT} {source}: {error}"), "`chio keygen --out FILE` makes one"))
 }

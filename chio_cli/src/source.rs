@@ -51,7 +51,7 @@ impl FromStr for Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StandardInput => f.write_str("standard input"),
+            Self::StandardInput => f.write_str("on standard input"),
             Self::Variable(name) => write!(f, "in the environment variable `{name}`"),
             Self::File(path) => write!(f, "`{}`", path.display()),
             Self::Refused(..) => f.write_str("on the command line"),

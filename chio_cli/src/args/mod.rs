@@ -105,9 +105,17 @@ pub(crate) fn explain(wrong: &clap::Error) -> Result<Exit, Failure> {
             let usage = text.split("\n\n").find(|part| part.trim_start().starts_with("Usage:")).unwrap_or_default();
             let usage = usage.split_whitespace().collect::<Vec<_>>().join(" ");
             let tip = tips.iter().find_map(|tip| tip.strip_prefix("tip: ")).map(str::to_owned);
-            let help = [tip.unwrap_or_default(), usage, "`--help` tells more".to_owned()];
+            // How to write a value, and not only that it is wrong, is the help.
+            let what = what.trim_start_matches("error: ").to_owned();
+            let (what, written) = match what.split_once("': write it as ").or_else(|| what.split_once("': write a ")) {
+                Some((before, _)) => {
+                    (format!("{before}'"), what.get(before.len().saturating_add(3)..).unwrap_or_default())
+                }
+                None => (what.clone(), ""),
+            };
+            let help = [written.to_owned(), tip.unwrap_or_default(), usage, "`--help` tells more".to_owned()];
             let help: Vec<String> = help.into_iter().filter(|part| !part.is_empty()).collect();
-            Err(Failure::usage(what.trim_start_matches("error: "), help.join(". ")))
+            Err(Failure::usage(what, help.join(". ")))
         }
     }
 }

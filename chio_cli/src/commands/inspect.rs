@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chio_core::canonical::{self, Json, Limits};
 use chio_core::capability::{CAPABILITY_SCHEMA, CapabilityChain, CapabilityToken};
-use chio_core::crypto::Keypair;
+use chio_core::crypto::{Keypair, PublicKey};
 use chio_core::digest::Arguments;
 use chio_core::dpop::{DPOP_SCHEMA, DpopProof};
 use chio_core::error::{FormatError, excerpt};
@@ -31,7 +31,10 @@ pub(crate) fn run(args: &Inspect, printer: &Printer) -> Result<Exit, Failure> {
             files::check_private(path)?;
         }
         let key = Keypair::from_pkcs8_pem(pem);
-        key_of(&key.map_err(|error| files::format_failure("the key", &args.file, &bytes, &error))?)
+        let key = key.map_err(|error| files::format_failure("the key", &args.file, &bytes, &error))?;
+        shown_key("private key", &key.public_key())
+    } else if let Some(key) = public_key(&bytes) {
+        shown_key("public key", &key)
     } else {
         let wrong = |error: FormatError| Failure {
             help: HELP.into(),
@@ -58,11 +61,14 @@ pub(crate) fn run(args: &Inspect, printer: &Printer) -> Result<Exit, Failure> {
 /// What it is, itself, as text, and the capability in it.
 type Shown = (&'static str, Value, String, Option<CapabilityChain>);
 
-fn key_of(key: &Keypair) -> Shown {
-    let public_key = key.public_key();
+fn public_key(bytes: &[u8]) -> Option<PublicKey> {
+    std::str::from_utf8(bytes).ok()?.trim().parse().ok()
+}
+
+fn shown_key(kind: &'static str, public_key: &PublicKey) -> Shown {
     let algorithm = public_key.algorithm().to_string();
     let text = format!("  algorithm   {algorithm}\n  public key  {public_key}\n");
-    ("private key", json!({"algorithm": algorithm, "public_key": public_key}), text, None)
+    (kind, json!({"algorithm": algorithm, "public_key": public_key}), text, None)
 }
 
 /// Receipts, one a line, if that is what it is.

@@ -57,20 +57,22 @@ pub(super) fn end(issued_at: u64, ttl: u64) -> Result<u64, Failure> {
     Ok(expires_at)
 }
 
+const GRANTS: &str =
+    r#"they are a JSON array such as [{"tool_server": "files", "tool_name": "read_file"}]; TOML is given as --policy"#;
+
 fn read_grants(source: &Source) -> Result<Vec<Grant>, Failure> {
     const WHAT: &str = "the grants";
     let bytes = source.read(WHAT, MAX_CHAIN_BYTES)?;
     // Strictly first, so that a duplicate member does not hide another.
-    canonical::parse(&bytes, Limits::bytes(MAX_CHAIN_BYTES))
-        .map_err(|error| files::format_failure(WHAT, source, &bytes, &FormatError::Json(error)))?;
+    canonical::parse(&bytes, Limits::bytes(MAX_CHAIN_BYTES)).map_err(|error| Failure {
+        help: GRANTS.into(),
+        ..files::format_failure(WHAT, source, &bytes, &FormatError::Json(error))
+    })?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let what = error.to_string();
         let what = excerpt_of(what.split(" at line").next().unwrap_or_default());
-        let place = format!("line {}, column {}", error.line(), error.column());
-        Failure::new(
-            format!("{WHAT} {source}, {place}: {what}"),
-            r#"they are a JSON array such as [{"tool_server": "files", "tool_name": "read_file"}]"#,
-        )
+        let place = format!("line {}, column {}", error.line(), error.column().max(1));
+        Failure::new(format!("{WHAT} {source}, {place}: {what}"), GRANTS)
     })
 }
 

@@ -50,9 +50,7 @@ const OPTIONAL: &str = "optional:";
 
 /// What `--arg POINTER=RULE` says. Fails with what is wrong, and where.
 pub(crate) fn argument(text: &str) -> Result<(String, Json), String> {
-    let (pointer, rule) = text.split_once('=').ok_or(
-        "a rule is POINTER=TYPE:VALUE, such as /path=path_containment:/srv/docs; the first `=` ends the pointer",
-    )?;
+    let (pointer, rule) = text.split_once('=').ok_or("has no `=` between pointer and rule")?;
     if !pointer.is_empty() && !pointer.starts_with('/') {
         let pointer = excerpt(pointer);
         return Err(format!("`{pointer}` is no JSON Pointer: it begins with a slash, such as `/{pointer}`"));
@@ -82,8 +80,8 @@ pub(crate) fn known(rule: &Json) -> Result<(), String> {
         return Ok(());
     }
     let nearest = nearest(name, TYPES.iter().map(|(name, ..)| *name));
-    let hint = nearest.map_or_else(|| "`--grants` takes it as it is".to_owned(), |name| format!("is `{name}` meant?"));
-    Err(format!("`{}` is no constraint type; {hint}", excerpt(name)))
+    let hint = nearest.map(|name| format!("; is `{name}` meant?")).unwrap_or_default();
+    Err(format!("`{}` is no constraint type{hint}", excerpt(name)))
 }
 
 /// Whether the protocol has this type.
@@ -293,7 +291,7 @@ mod tests {
             let wrong = parse(text).unwrap_err();
             assert!(wrong.contains(what), "{text}: {wrong}");
         }
-        for (text, what) in [("path=wildcard", "begins with a slash"), ("/path", "POINTER=TYPE:VALUE")] {
+        for (text, what) in [("path=wildcard", "begins with a slash"), ("/path", "no `=`")] {
             assert!(argument(text).unwrap_err().contains(what), "{text}");
         }
         assert_eq!(argument("=wildcard").unwrap().0, "");
