@@ -205,6 +205,10 @@ mod tests {
             ("subset:a,b", "contains:c"),
             ("range:1..5", "path_containment:/srv"),
             ("subset:a", "range:1..5"),
+            ("subset:a", "max_length:5"),
+            ("url_safe", "exact:http://127.1/"),
+            ("cidr:10.0.0.0/8", "one_of:11.0.0.1,127.1"),
+            ("shell_words:git", "exact:git;id"),
         ] {
             for (above, here) in [(above, here), (here, above)] {
                 let why = why(&[of(&json!({"/a": rule(above)})), of(&json!({"/a": rule(here)}))]);
@@ -224,7 +228,7 @@ mod tests {
             ("not_one_of:a", "one_of:a,b"),
             ("subset:a,b", "contains:a"),
             ("wildcard", "range:1..5"),
-            ("max_length:5", "subset:a"),
+            ("max_length:5", "pattern:*.md"),
         ] {
             for (above, here) in [(above, here), (here, above)] {
                 assert_eq!(

@@ -192,7 +192,9 @@ fn class(constraint_type: &str) -> Option<&'static str> {
     match constraint_type {
         "range" => Some("number"),
         "contains" | "subset" => Some("array"),
-        "path_containment" | "pattern" | "regex" | "url" | "url_safe" | "cidr" | "shell_words" => Some("string"),
+        "max_length" | "path_containment" | "pattern" | "regex" | "url" | "url_safe" | "cidr" | "shell_words" => {
+            Some("string")
+        }
         _ => None,
     }
 }

@@ -197,7 +197,7 @@ impl File<'_> {
             members.push((key.get_ref().to_string(), json));
         }
         let json = Object::new(members).map_or(Json::Null, Json::Object);
-        let checked = shorthand::known(&json).and_then(|()| Rule::from_json(&json).map_err(|error| error.to_string()));
+        let checked = shorthand::known(&json).and_then(|()| Rule::from_value(&json).map_err(|error| error.to_string()));
         checked.map_err(|what| self.wrong(&place(table, value, &what), what))?;
         Ok(json)
     }

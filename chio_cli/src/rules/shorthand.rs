@@ -67,7 +67,7 @@ pub(crate) fn parse(text: &str) -> Result<Json, String> {
         short(text)?
     };
     known(&json)?;
-    Rule::from_json(&json).map_err(|error| error.to_string())?;
+    Rule::from_value(&json).map_err(|error| error.to_string())?;
     Ok(json)
 }
 
@@ -284,6 +284,11 @@ mod tests {
             ("exact:12345678901234567890", "double quotes"),
             ("one_of:a,,b", "is empty"),
             ("path_containment:docs", "an absolute path"),
+            ("regex:(", "no regular expression"),
+            ("pattern:[a-z]", "a glob knows"),
+            ("cidr:10.0.0.1/8", "first address"),
+            ("url:a/b", "`hosts`"),
+            ("shell_words:git log", "names"),
             ("all:x", "only the long form"),
             ("{\"constraint_type\":\"exact\"}", "needs a `value`"),
             ("{\"constraint_type\":\"exac\",\"value\":1}", "is `exact` meant?"),
