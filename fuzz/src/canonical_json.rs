@@ -39,6 +39,10 @@ fn accepted(text: &[u8], json: &Json, theirs: &Reading) {
     let plain = serde_json::to_vec(json).unwrap();
     assert_eq!(canonical::parse(&plain, LIMITS).as_ref(), Ok(json), "as serde_json writes it");
 
+    if let (Json::Number(number), Ok(text)) = (json, std::str::from_utf8(text)) {
+        keeps_its_digits(text.trim(), number.get(), std::str::from_utf8(&written).unwrap());
+    }
+
     // The text is a fixpoint, and the recogniser knows exactly the fixpoints.
     assert_eq!(canonical::parse(&written, LIMITS).as_ref(), Ok(json), "the canonical text is another value");
     for text in [text, &written] {
@@ -84,6 +88,24 @@ fn accepted(text: &[u8], json: &Json, theirs: &Reading) {
     }
 }
 
+/// A literal says nothing that the double does not: beyond seventeen digits, or below the normal doubles, it is written
+/// with the same ones; and no fraction is rounded away.
+fn keeps_its_digits(literal: &str, number: f64, written: &str) {
+    let (digits, same) = (digits(literal), digits(literal) == digits(written));
+    assert!(digits.len() <= 17 || same, "{literal} is {written}");
+    assert!(number.abs() >= f64::MIN_POSITIVE || same, "{literal} is {written}");
+    let has_fraction =
+        literal.split_once('.').is_some_and(|(_, fraction)| fraction.contains(|c| matches!(c, '1'..='9')));
+    assert!(literal.contains(['e', 'E']) || has_fraction == (number.fract() != 0.0), "{literal} is {written}");
+}
+
+/// The significant digits of a literal.
+fn digits(literal: &str) -> String {
+    let mantissa = literal.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
+}
+
 fn refused(text: &[u8], error: &JsonError, theirs: Option<&Reading>) {
     assert_eq!(canonical::canonicalize(text, LIMITS).as_ref(), Err(error));
     assert!(!canonical::is_canonical(text, LIMITS));
@@ -98,7 +120,6 @@ fn refused(text: &[u8], error: &JsonError, theirs: Option<&Reading>) {
         JsonErrorKind::DuplicateMember => assert!(theirs.duplicate),
         JsonErrorKind::IntegerOutOfRange => assert!(theirs.large),
         JsonErrorKind::TooDeep { limit } => assert!(theirs.depth > limit && limit == canonical::MAX_DEPTH),
-        // The literal as a double is another number; the exact decimal of a double has more digits than it seems.
         JsonErrorKind::NumberLosesDigits => assert!(text[error.at..].iter().any(u8::is_ascii_digit)),
         JsonErrorKind::TooLarge { limit } => assert!(text.len() > limit),
         ref other => panic!("refused for `{other}`, and serde_json takes it"),

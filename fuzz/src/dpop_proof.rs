@@ -240,7 +240,7 @@ fn edited(bytes: &mut Bytes<'_>, seen: &Seen<'_>) -> Vec<u8> {
     };
     if let (Some(signer), true) = (signer, proof.is_object()) {
         let signature = genuine::sign(signer, &proof["body"]);
-        let twin = if bytes.byte() % 2 == 0 { genuine::twin(&signature) } else { None };
+        let twin = if bytes.byte().is_multiple_of(2) { genuine::twin(&signature) } else { None };
         proof["signature"] = twin.unwrap_or(signature).to_string().into();
     }
     let mut text = edit::write(&proof, bytes.byte());

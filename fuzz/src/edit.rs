@@ -115,7 +115,7 @@ fn walk<'v>(bytes: &mut Bytes<'_>, value: &'v mut Value) -> &'v mut Value {
 fn scalar(bytes: &mut Bytes<'_>) -> Value {
     match bytes.byte() % 8 {
         0 => Value::Null,
-        1 => (bytes.byte() % 2 == 0).into(),
+        1 => bytes.byte().is_multiple_of(2).into(),
         2 => bytes.number().into(),
         3 => i64::from_ne_bytes(bytes.number().to_ne_bytes()).into(),
         4 => json!({}),
@@ -158,14 +158,9 @@ const ESCAPED: u8 = 4;
 const EXPONENTS: u8 = 8;
 const TWICE: u8 = 16;
 
-/// Whether every reader reads the same from what is written in this style.
-pub fn is_faithful(style: u8) -> bool {
-    style & TWICE == 0
-}
-
 /// Writes a value as a text that is canonical for style 0 alone.
 pub fn write(value: &Value, style: u8) -> Vec<u8> {
-    if style % 32 == 0 {
+    if style.is_multiple_of(32) {
         return serde_json_canonicalizer::to_vec(value).unwrap();
     }
     let mut out = String::new();

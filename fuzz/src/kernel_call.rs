@@ -236,7 +236,7 @@ impl Run {
         let chain = CHAINS.get(bytes.below(16)).unwrap_or(&ELSEWHERE[0]);
         let tokens: Vec<_> = chain.chain.tokens().collect();
         let token = tokens[bytes.below(tokens.len())];
-        if bytes.byte() % 2 == 0 {
+        if bytes.byte().is_multiple_of(2) {
             pollster::block_on(self.kernel.revoke_capability(token.id.parse().unwrap())).unwrap();
             self.revoked.insert(token.id.clone());
         } else {
