@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chio_core::crypto::{Keypair, PublicKey, SigningBackend, random_hex};
@@ -23,6 +23,7 @@ use crate::store::{
     DpopNonceStore, MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage, NonceStore, ReceiptStore,
     RevocationStore, StandingStore, UsageStore,
 };
+use crate::sync::Mutex;
 use crate::tool_server::ToolServer;
 
 /// Everything a kernel works with.

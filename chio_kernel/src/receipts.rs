@@ -1,7 +1,7 @@
 //! Writing receipts: one for every decision about a proven caller, a bounded number for everything else.
 //! A replay counts as everything else: whoever has captured a call can send it again without the key.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chio_core::crypto::SigningBackend;
@@ -15,6 +15,7 @@ use crate::config::Mode;
 use crate::fence::fenced;
 use crate::proof::ProvenCall;
 use crate::store::{KernelError, ReceiptStore};
+use crate::sync::{Mutex, lock};
 
 /// What has been found out about a call so far, for its receipt.
 pub(crate) struct Found {
@@ -108,7 +109,7 @@ impl Ledger {
     /// Writes the receipt of a denial that proves nothing about anyone, if there is room for one in this second.
     pub(crate) async fn record_unproven(&self, event: Event, now: u64) -> Result<Option<Receipt>, KernelError> {
         self.sum_up(now).await?;
-        if !self.unproven().admit(now) {
+        if !lock(&self.unproven).admit(now) {
             return Ok(None);
         }
         self.append(event, now).await.map(Some)
@@ -116,12 +117,12 @@ impl Ledger {
 
     /// Sums up the denials that have no receipt, if there are any.
     pub(crate) async fn flush(&self, now: u64) -> Result<(), KernelError> {
-        let suppressed = std::mem::take(&mut self.unproven().suppressed);
+        let suppressed = std::mem::take(&mut lock(&self.unproven).suppressed);
         self.summarise(suppressed, now).await
     }
 
     async fn sum_up(&self, now: u64) -> Result<(), KernelError> {
-        let suppressed = self.unproven().take_suppressed(now);
+        let suppressed = lock(&self.unproven).take_suppressed(now);
         self.summarise(suppressed, now).await
     }
 
@@ -132,7 +133,7 @@ impl Ledger {
         let summary = Event::Summary(Summary { suppressed, unfinished: Vec::new() });
         let written = self.append(summary, now).await;
         if written.is_err() {
-            let mut unproven = self.unproven();
+            let mut unproven = lock(&self.unproven);
             unproven.suppressed = unproven.suppressed.saturating_add(suppressed);
         }
         written.map(|_| ())
@@ -143,7 +144,7 @@ impl Ledger {
         let made = Arc::new(Mutex::new(None));
         let making = Arc::clone(&made);
         let seal = Box::new(move |head: Option<ChainHead>| {
-            let confirmed = *confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+            let confirmed = *lock(&confirmed);
             // It may lie behind what is confirmed, where another call's is on its way; or be that very one.
             let follows =
                 |confirmed: ChainHead| head.is_some_and(|head| head.sequence > confirmed.sequence || head == confirmed);
@@ -151,23 +152,19 @@ impl Ledger {
                 return Err(SignError::Backend("the chain of receipts was cut or changed in its store".into()));
             }
             let (receipt, head) = Receipt::append(head, now, event, &*key)?;
-            *making.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+            *lock(&making) = Some(head);
             Ok((receipt, head))
         });
         let written = match fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await {
             Ok(written) => written?,
             Err(lapse) => return Err(KernelError::new(lapse.to_string())),
         };
-        let made = *made.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = *lock(&made);
+        let mut confirmed = lock(&self.confirmed);
         if confirmed.map(|head| head.sequence) < made.map(|head| head.sequence) {
             *confirmed = made;
         }
         Ok(written)
-    }
-
-    fn unproven(&self) -> std::sync::MutexGuard<'_, Unproven> {
-        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
