@@ -166,7 +166,7 @@ impl KernelBuilder {
     }
 
     /// Builds the kernel.
-    /// Fails where the clock cannot be read, there is no key to sign receipts with, or two tool servers have one name.
+    /// Fails where the clock cannot be read, there is no key to sign receipts with, or a tool server or root is named twice.
     pub fn build(self) -> Result<Kernel, BuildError> {
         let clock = ForwardClock::new(self.clock);
         let started_at = clock.now().map_err(|_| BuildError::Clock)?;
@@ -203,7 +203,6 @@ impl KernelBuilder {
             accepted_after: started_at.saturating_add(dpop.max_clock_skew_secs),
             epoch: random_hex().ok().map(|random| format!("{random}.")),
         });
-        let unproven = Mutex::new(Unproven::new(settings.unproven_receipts_per_second));
         let (store, store_timer) = (patience.store, || Arc::clone(&timer));
         Ok(Kernel::new(Parts {
             clock,
@@ -219,8 +218,8 @@ impl KernelBuilder {
                 key,
                 timer: store_timer(),
                 patience: store,
-                unproven,
-                confirmed: Arc::default(),
+                unproven: Mutex::new(Unproven::new(settings.unproven_receipts_per_second)),
+                ends: Arc::default(),
             },
             servers,
             server_modes: self.server_modes,

@@ -52,11 +52,11 @@ impl NonceModel {
         let is_live = self.is_live(&claim);
         let live: Vec<_> = self.spent.iter().filter(|old| old.until >= now).collect();
         // The oldest goes first: what stands behind one that is kept is kept.
-        let kept: Vec<_> = self.spent.iter().skip_while(|old| old.until + GRACE < now).collect();
+        let kept: Vec<_> = self.spent.iter().skip_while(|old| old.until.saturating_add(GRACE) < now).collect();
         let of_account = |of: &[&NonceClaim]| of.iter().filter(|old| old.account == account).count();
         // So late that it could be one of those that are forgotten.
         let latest = self.latest.max(now);
-        let late = self.spent.iter().any(|old| old.until >= now && old.until + GRACE < latest);
+        let late = self.spent.iter().any(|old| old.until >= now && old.until.saturating_add(GRACE) < latest);
         let fault = match answer {
             NonceAnswer::Spent if live.len() >= self.capacity => Some("more live nonces than there is room for"),
             NonceAnswer::Spent if of_account(&live) >= self.quota => Some("more live nonces than one account may have"),

@@ -52,10 +52,8 @@ fn keygen_makes_a_key_of_each_algorithm() {
     for (algorithm, length) in [("ed25519", 64), ("p256", 135), ("p384", 199)] {
         let made = place.chio(&format!("keygen --algorithm {algorithm} --out {algorithm}.key"));
         let key = place.public_key(&format!("{algorithm}.key"));
-        let next = format!(
-            "The private key is in {algorithm}.key: it stays there. Next:\n  \
-             chio issue --key {algorithm}.key --subject AGENT_PUBLIC_KEY --tool files/read_file --out agent.cap\n"
-        );
+        let next =
+            format!("The private key is in {algorithm}.key: it stays there. Next:\n  chio keygen --out agent.key\n");
         assert_eq!(made.done(), format!("{key}\n{next}"));
         assert_eq!(made.changed, [format!("{algorithm}.key")]);
         assert_eq!(place.mode(&format!("{algorithm}.key")), 0o600);
@@ -142,14 +140,15 @@ fn issue_says_what_it_wrote() {
     let id = serde_json::from_str::<Value>(&place.read("a.cap")).unwrap()[0]["id"].clone();
     let text = format!(
         "a.cap: capability {}\nValid until 2026-09-21T14:14:50Z. Next:\n  \
-         chio sign --key AGENT_KEY --capability a.cap --tool SERVER/TOOL --arguments '{{…}}'\n",
+         chio sign --key agent.key --capability a.cap --tool a/b --arguments '{{}}'\n",
         id.as_str().unwrap()
     );
     assert_eq!(written.done(), text);
 
     let written = place.chio(&format!("--json {words} --out b.cap")).json();
     let id = serde_json::from_str::<Value>(&place.read("b.cap")).unwrap()[0]["id"].clone();
-    assert_eq!(written, json!({"capability_file": "b.cap", "expires_at": NOW + 90, "id": id}));
+    let expected = json!({"capability_file": "b.cap", "expires_at": NOW + 90, "id": id, "warnings": []});
+    assert_eq!(written, expected);
 }
 
 #[test]
@@ -196,7 +195,7 @@ fn verify_allows_what_was_signed_and_denies_all_else() {
     let other = verify.replace("a.md", MARKER);
     let denied = place.chio(&format!("{other} {}", at(100)));
     let text = "deny   proof_binding_mismatch at proof.binding: the proof is for another `action_hash`\n\
-                docs/protocol.md says what to do.\n";
+                `chio explain proof_binding_mismatch` says what to do.\n";
     assert_eq!(denied.denied(), text);
 
     let agents = place.public_key("agent.key");
@@ -284,7 +283,7 @@ fn a_denied_call_has_its_receipt() {
                 --tool files/read_file --kernel-key kernel.key --receipts denied.jsonl --arguments";
     let denied = place.chio(&format!("{call} {{\"path\":\"/etc/{MARKER}\"}}"));
     let text = "deny   argument_constraint_violated at grants: token 0: the argument `/path` does not satisfy \
-                `path_containment`\ndocs/protocol.md says what to do.\n";
+                `path_containment`\n`chio explain argument_constraint_violated` says what to do.\n";
     assert_eq!(denied.denied(), text);
     assert_eq!(denied.changed, ["denied.jsonl"]);
     assert!(!place.read("denied.jsonl").contains(MARKER));
@@ -401,8 +400,8 @@ fn inspect_says_that_nothing_is_verified() {
         place.write(&format!("receipt{index}.json"), line);
     }
     let rows = [
-        ("agent.cap", "capability chain", "/path {\"constraint_type\":\"path_containment\",\"root\":\"/docs\"}"),
-        ("token.json", "capability token", "grants      files/read_file"),
+        ("agent.cap", "capability chain", "/path  path_containment:/docs"),
+        ("token.json", "capability token", "grants    files/read_file"),
         ("proof.json", "proof of possession", "calls       files/read_file"),
         ("call.json", "signed call", "calls       files/read_file"),
         ("receipt0.json", "receipt", "decision      allow"),
@@ -417,7 +416,10 @@ fn inspect_says_that_nothing_is_verified() {
         assert!(text.contains(line), "{shown:#?}");
 
         let value = place.chio(&format!("inspect --json {file}")).json();
-        assert_eq!(members(&value), BTreeSet::from(["document", "kind", "verified"]));
+        let mut all = BTreeSet::from(["document", "kind", "verified"]);
+        // Of whatever has a capability in it, it is told what that allows.
+        all.extend(["capability chain", "capability token", "signed call"].contains(&kind).then_some("allows"));
+        assert_eq!(members(&value), all);
         assert_eq!((&value["verified"], &value["kind"]), (&json!(false), &json!(kind)));
         if kind != "private key" {
             let document: Value = serde_json::from_str(&place.read(file)).unwrap();

@@ -127,7 +127,7 @@ impl RevocationStore for MemoryRevocations {
     }
 }
 
-/// From here on, suspensions that have ended are dropped before one is added.
+/// The most standings that attacks can lead to; from here on, suspensions that have ended are dropped.
 const MAX_STANDINGS: usize = 65_536;
 
 /// The worse of two standings; a suspension that has ended is none.
@@ -169,11 +169,14 @@ impl StandingStore for MemoryStandings {
 
     fn worsen(&self, principal: Digest, standing: Standing, now: u64) -> BoxFuture<'_, Result<(), KernelError>> {
         let mut standings = self.standings.write().unwrap_or_else(PoisonError::into_inner);
-        if standings.len() >= MAX_STANDINGS {
+        let before = standings.get(&principal).copied();
+        if before.is_none() && standings.len() >= MAX_STANDINGS {
             standings.retain(|_, standing| worse(*standing, Standing::Good, now) != Standing::Good);
         }
-        let before = standings.get(&principal).copied().unwrap_or(Standing::Good);
-        standings.insert(principal, worse(before, standing, now));
+        if before.is_none() && standings.len() >= MAX_STANDINGS {
+            return Box::pin(ready(Err(KernelError::new("there is no room for another standing"))));
+        }
+        standings.insert(principal, worse(before.unwrap_or(Standing::Good), standing, now));
         answer(())
     }
 

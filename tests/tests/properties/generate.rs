@@ -6,7 +6,7 @@ use crate::choices::Choices;
 
 /// Names and strings that pointers and paths stumble over.
 const NAMES: [&str; 10] = ["a", "b", "c", "0", "1", "*", "~", "a/b", "01", ""];
-const STRINGS: [&str; 14] = [
+const STRINGS: [&str; 21] = [
     "a",
     "",
     "b",
@@ -18,6 +18,13 @@ const STRINGS: [&str; 14] = [
     "/srv/docs2",
     "//",
     "/srv/docs/\\",
+    "/srv/docs/...",
+    "/srv/docs/..a",
+    "/srv/docs/ .\u{200b}/x",
+    "/srv/docs/%2e%2e/x",
+    "/srv/docs/100%",
+    "/srv/docs/%u002e",
+    "/srv/docs/\u{ff0e}.",
     "\u{e9}",
     "e\u{301}",
     "1",
