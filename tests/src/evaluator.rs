@@ -182,14 +182,38 @@ fn in_range(constraint: &Value, value: &Value) -> bool {
     above && below
 }
 
+/// Section 8: what looks like a dot or a separator, or becomes one in a Unicode normal form.
+const LOOK_ALIKE: [char; 18] = [
+    '\u{2024}', '\u{2025}', '\u{fe30}', '\u{fe52}', '\u{ff0e}', '\u{2044}', '\u{2100}', '\u{2101}', '\u{2105}',
+    '\u{2106}', '\u{2215}', '\u{29f8}', '\u{ff0f}', '\u{2216}', '\u{29f5}', '\u{29f9}', '\u{fe68}', '\u{ff3c}',
+];
+
+/// Section 8: a plain text.
+fn is_plain(text: &str) -> bool {
+    let is_escape = |after: &str| {
+        let two: Vec<_> = after.chars().take(2).collect();
+        matches!(two[..], ['u' | 'U', ..]) || (two.len() == 2 && two.iter().all(char::is_ascii_hexdigit))
+    };
+    let escapes = text.match_indices('%').any(|(at, _)| is_escape(&text[at + 1..]));
+    let is_strange = |character: char| character.is_control() || character == '\\' || LOOK_ALIKE.contains(&character);
+    !escapes && !text.contains(is_strange)
+}
+
+/// Section 8: characters that take no room.
+fn takes_no_room(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Section 8: the segments of a path that has a normal form.
 fn segments(path: &Value) -> Option<Vec<&str>> {
     let path = path.as_str()?;
-    if !path.starts_with('/') || path.contains(['\0', '\\']) {
+    if !path.starts_with('/') || !is_plain(path) {
         return None;
     }
     let segments: Vec<_> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
-    (!segments.iter().any(|segment| ["", ".", ".."].contains(segment))).then_some(segments)
+    // An empty one consists of nothing else, too.
+    let is_nothing = |character: char| character == '.' || character.is_whitespace() || takes_no_room(character);
+    (!segments.iter().any(|segment| segment.chars().all(is_nothing))).then_some(segments)
 }
 
 fn is_inside(path: &Value, root: &Value) -> bool {

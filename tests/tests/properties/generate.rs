@@ -6,7 +6,7 @@ use crate::choices::Choices;
 
 /// Names and strings that pointers and paths stumble over.
 const NAMES: [&str; 10] = ["a", "b", "c", "0", "1", "*", "~", "a/b", "01", ""];
-const STRINGS: [&str; 14] = [
+const STRINGS: [&str; 21] = [
     "a",
     "",
     "b",
@@ -18,6 +18,13 @@ const STRINGS: [&str; 14] = [
     "/srv/docs2",
     "//",
     "/srv/docs/\\",
+    "/srv/docs/...",
+    "/srv/docs/..a",
+    "/srv/docs/ .\u{200b}/x",
+    "/srv/docs/%2e%2e/x",
+    "/srv/docs/100%",
+    "/srv/docs/%u002e",
+    "/srv/docs/\u{ff0e}.",
     "\u{e9}",
     "e\u{301}",
     "1",
@@ -146,34 +153,33 @@ fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The types of constraints that are generated. **A new type gets its name here and its arm below.**
-const TYPES: [&str; 11] = [
-    "exact",
-    "wildcard",
-    "range",
-    "path_containment",
-    "one_of",
-    "not_one_of",
-    "contains",
-    "subset",
-    "all",
-    "any",
-    "a_type_that_no_kernel_knows",
-];
+/// The types of constraints that are likely to fit a value. **A new type gets its name here and its arm below.**
+fn types(value: &Value) -> Vec<&'static str> {
+    let mut types = vec!["exact", "wildcard", "one_of", "not_one_of", "all", "any"];
+    let special: &[&str] = match value {
+        Value::Number(_) => &["range"],
+        Value::Array(_) => &["contains", "subset"],
+        Value::String(text) if text.starts_with('/') => &["path_containment"],
+        _ => &[],
+    };
+    for _ in 0..3 {
+        types.extend(special);
+    }
+    types
+}
+
+/// Those that fit nothing, or not this value.
+const OTHERS: [&str; 5] = ["a_type_that_no_kernel_knows", "range", "path_containment", "contains", "subset"];
 
 /// A constraint that is likely to let this value pass.
 fn constraint(choices: &mut Choices, value: &Value, depth: usize) -> Value {
     let other = if choices.one_in(60) { Some(crate::generate::value(choices, 2)) } else { None };
     let value = other.as_ref().unwrap_or(value);
-    let fits = |name: &str| match name {
-        "range" => value.is_number(),
-        "path_containment" => value.as_str().is_some_and(|text| text.starts_with('/')),
-        "contains" | "subset" => value.is_array(),
-        "all" | "any" => depth > 0,
-        _ => true,
-    };
-    let mut name = choices.of(&TYPES);
-    if (!fits(name) && !choices.one_in(60)) || (name == TYPES[10] && !choices.one_in(16)) {
+    let mut name = choices.of(&types(value));
+    if choices.one_in(60) {
+        name = choices.of(&OTHERS);
+    }
+    if depth == 0 && ["all", "any"].contains(&name) {
         name = "exact";
     }
     let members = match name {

@@ -66,26 +66,23 @@ fn edited(call: &SignedCall, part: Part, edit: Edit) -> Option<SignedCall> {
     Some(call)
 }
 
-/// Whether the part is the same document still, in the words of other libraries.
-fn is_same(before: &SignedCall, after: &SignedCall, part: Part) -> bool {
-    let canonical = |call| {
-        let value: serde_json::Value = serde_json::from_slice(bytes(call, part)).ok()?;
-        serde_json_canonicalizer::to_vec(&value).ok()
-    };
-    match part {
-        Part::ToolServer | Part::ToolName => bytes(before, part) == bytes(after, part),
-        _ => canonical(before).is_some_and(|canonical_before| canonical(after) == Some(canonical_before)),
+/// The canonical text of a part, in the words of other libraries; a name has no other text than itself.
+fn canonical_text(call: &SignedCall, part: Part) -> Option<Vec<u8>> {
+    let text = bytes(call, part);
+    if matches!(part, Part::ToolServer | Part::ToolName) {
+        return Some(text.to_vec());
     }
+    serde_json_canonicalizer::to_vec(&serde_json::from_slice::<serde_json::Value>(text).ok()?).ok()
 }
 
 fn kernel() -> Kernel {
     World::new().kernel()
 }
 
-/// Holds an edit to the law, at a kernel that has not seen the call yet.
+/// Holds an edit to the law, at a kernel that has not seen the call yet. Whether it left the document the same.
 fn check(kernel: &Kernel, call: &SignedCall, part: Part, edit: Edit) -> Result<bool, String> {
     let Some(changed) = edited(call, part, edit) else { return Ok(false) };
-    if is_same(call, &changed, part) {
+    if canonical_text(&changed, part) == canonical_text(call, part) {
         // At a kernel of its own, since it spends the nonce.
         return match code(&self::kernel(), changed) {
             "" => Ok(true),
