@@ -245,6 +245,33 @@ fn sign_whole_prints_the_signed_call() {
     assert_eq!((read.tool_server.as_str(), read.tool_name.as_str()), ("files", "read_file"));
 }
 
+/// The policy and the rules of the guide are ones that `chio` reads, and shows as they are written.
+#[test]
+fn the_guide_tells_what_is_so() {
+    let place = Place::furnished();
+    let guide = std::fs::read_to_string(chio_tests::repository().join("docs/guides/tokens.md")).unwrap();
+    let section = guide.split_once("\n## Policy files\n").unwrap().1.split("\n## ").next().unwrap().to_owned();
+    let policies: Vec<&str> =
+        section.split("```toml\n").skip(1).map(|text| text.split("```").next().unwrap()).collect();
+    assert!(!policies.is_empty());
+    let issue = "issue --key issuer.key --subject agent.key --out policy.cap --force";
+    for policy in policies {
+        place.write("policy.toml", policy);
+        let made = place.chio(&format!("{issue} --policy policy.toml"));
+        made.done();
+        assert_eq!(made.stderr, "", "a warning");
+    }
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next());
+    let rules: Vec<&str> = rows.filter(|rule| rule.contains(':') || ["wildcard", "url_safe"].contains(rule)).collect();
+    assert_eq!(rules.len(), 16, "{rules:?}");
+    for rule in rules {
+        place.chio(&format!("{issue} --tool a/b --arg /x={rule} --arg /y=optional:{rule}")).done();
+        let shown = place.chio("inspect policy.cap");
+        assert!(shown.done().contains(&format!("/x  {rule}\n")), "{rule}: {shown:#?}");
+        assert!(shown.stdout.contains(&format!("/y  optional:{rule}\n")), "{rule}: {shown:#?}");
+    }
+}
+
 // --- call, receipts ---
 
 #[test]

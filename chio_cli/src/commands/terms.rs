@@ -102,6 +102,8 @@ pub(super) struct Finished<'a> {
     pub(super) subject: &'a str,
     pub(super) token: &'a TokenArgs,
     pub(super) warnings: Vec<String>,
+    /// Whether a kernel will not refuse it out of hand.
+    pub(super) is_sound: bool,
     /// What is said of it besides, as text and as members of the answer.
     pub(super) text: String,
     pub(super) members: Value,
@@ -132,7 +134,7 @@ impl Finished<'_> {
             out.display(),
             leaf.id,
             self.text,
-            next::after_capability(out, &self.chain, self.subject)
+            if self.is_sound { next::after_capability(out, &self.chain, self.subject) } else { next::inspect(out) }
         );
         let mut value = json!({
             "capability_file": out.to_string_lossy(), "expires_at": leaf.expires_at, "id": leaf.id, "warnings": self.warnings,
