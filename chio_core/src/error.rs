@@ -122,8 +122,8 @@ pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 64;
     let mut out = String::new();
     for c in text.chars() {
-        let reorders =
-            matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let c = if c.is_control() || reorders { '?' } else { c };
         if out.len().saturating_add(c.len_utf8()) > LONGEST {
             break;

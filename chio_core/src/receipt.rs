@@ -34,7 +34,7 @@ pub enum Event {
     Summary(Summary),
 }
 
-/// What was decided. What the call did not get far enough to have is absent; before `grants`, what it has is claimed.
+/// What was decided. What the call did not get far enough to have is absent; up to `proof.nonce`, what it has is claimed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// Allowed or denied.
@@ -49,7 +49,7 @@ pub struct Decision {
     pub capability_id: Option<String>,
     /// Who called.
     pub subject: Option<String>,
-    /// The tool server that was called, cut to 64 bytes where it was never granted.
+    /// The tool server that was called, cut to 64 bytes where its caller was not proven.
     pub tool_server: String,
     /// The tool that was called, likewise.
     pub tool_name: String,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chio_core::canonical::{self, Json, Limits};
-use chio_core::capability::{CapabilityChain, CapabilityToken, Grant};
+use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, MAX_CHAIN_BYTES};
 use chio_core::crypto::{PreparedKey, PublicKey};
 use chio_core::digest::Digest;
 use chio_core::time::Window;
@@ -119,7 +119,7 @@ impl Authorities {
     pub(crate) fn new(roots: Vec<TrustRoot>, names: Vec<String>, settings: &Settings) -> Self {
         let cache = Mutex::new(Cache::new(settings.chain_cache_bytes));
         let roots = roots.into_iter().map(|root| (root.key.clone(), root)).collect();
-        Self { roots, names, chain_bytes: settings.chain_bytes, cache }
+        Self { roots, names, chain_bytes: settings.chain_bytes.min(MAX_CHAIN_BYTES), cache }
     }
 
     /// Verifies a chain at `now`. What remains is to ask whether [`Unrevoked::ids`] are revoked.
@@ -325,5 +325,33 @@ impl Cache {
             let Some((_, (dropped, _))) = self.entries.pop_lru() else { break };
             self.bytes = self.bytes.saturating_sub(dropped);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_bounded_and_drops_what_was_used_longest_ago() {
+        let facts = || {
+            let id = Digest::of(b"id");
+            let (principal, window) = (String::new(), Window { issued_at: 0, expires_at: 1 });
+            VerifiedAuthority::of_scheme(principal, id, Vec::new(), window).facts
+        };
+        let key = |number: u32| Digest::of(&number.to_be_bytes());
+        // Room for four texts of 16 bytes, at 32 bytes of memory for each.
+        let mut cache = Cache::new(4 * 16 * 32);
+        for number in 0..1000 {
+            cache.put(key(number), 16, facts());
+            assert!(cache.get(&key(0)).is_some(), "what is used stays");
+            assert!(cache.entries.len() <= 4 && cache.bytes <= cache.max_bytes);
+        }
+        assert!(cache.get(&key(996)).is_none() && cache.get(&key(997)).is_some());
+        // One that is put twice counts once; one that is larger than all of it is not kept.
+        cache.put(key(999), 16, facts());
+        assert_eq!(cache.bytes, 4 * 16 * 32);
+        cache.put(key(1000), 65, facts());
+        assert!(cache.entries.is_empty() && cache.bytes == 0);
     }
 }

@@ -165,7 +165,7 @@ impl KernelBuilder {
     }
 
     /// Builds the kernel.
-    /// Fails where the clock cannot be read, there is no key to sign receipts with, or two tool servers have one name.
+    /// Fails where the clock cannot be read, there is no key to sign receipts with, or a tool server or root is named twice.
     pub fn build(self) -> Result<Kernel, BuildError> {
         let clock = ForwardClock::new(self.clock);
         let started_at = clock.now().map_err(|_| BuildError::Clock)?;
@@ -219,7 +219,7 @@ impl KernelBuilder {
                 timer: store_timer(),
                 patience: store,
                 unproven,
-                confirmed: Arc::default(),
+                ends: Arc::default(),
             },
             servers,
             server_modes: self.server_modes,

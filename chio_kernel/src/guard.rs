@@ -30,7 +30,7 @@ pub enum GuardAnswer {
     Allow,
     /// It denies the call.
     Deny {
-        /// Why, for operators and receipts. It must not hold a secret or the value of an argument.
+        /// Why, for operators. It must not hold a secret or the value of an argument.
         reason: String,
     },
 }

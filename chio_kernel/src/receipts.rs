@@ -63,8 +63,8 @@ pub(crate) struct Ledger {
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) patience: Duration,
     pub(crate) unproven: Mutex<Unproven>,
-    /// The furthest end of the chain that the store has confirmed. One that it gives later must not lie before it.
-    pub(crate) confirmed: Arc<Mutex<Option<ChainHead>>>,
+    /// Where its store may say that the chain ends: at what that confirmed last, or at what was made since.
+    pub(crate) ends: Arc<Mutex<Vec<Option<ChainHead>>>>,
 }
 
 /// Denials of callers that have proven nothing: whoever can send bytes can cause them, so they buy only so many
@@ -81,15 +81,16 @@ impl Unproven {
         Self { per_second, second: 0, written: 0, suppressed: 0 }
     }
 
-    /// Whether one more may be written; it is counted either way.
-    fn admit(&mut self, now: u64) -> bool {
+    /// Whether one more may be written, and what is to be summed up before; it is counted either way.
+    fn admit(&mut self, now: u64) -> (bool, u64) {
+        let before = self.take_suppressed(now);
         if now > self.second {
             (self.second, self.written) = (now, 0);
         }
         let admitted = self.written < self.per_second;
         let count = if admitted { &mut self.written } else { &mut self.suppressed };
         *count = count.saturating_add(1);
-        admitted
+        (admitted, before)
     }
 
     /// What is to be summed up now, once a second.
@@ -101,14 +102,17 @@ impl Unproven {
 impl Ledger {
     /// Writes a receipt.
     pub(crate) async fn record(&self, event: Event, now: u64) -> Result<Receipt, KernelError> {
-        self.sum_up(now).await?;
+        let suppressed = self.unproven().take_suppressed(now);
+        self.summarise(suppressed, now).await?;
         self.append(event, now).await
     }
 
     /// Writes the receipt of a denial that proves nothing about anyone, if there is room for one in this second.
     pub(crate) async fn record_unproven(&self, event: Event, now: u64) -> Result<Option<Receipt>, KernelError> {
-        self.sum_up(now).await?;
-        if !self.unproven().admit(now) {
+        // Admitted first: while the store is down, a second has no more attempts than it would have receipts.
+        let (admitted, suppressed) = self.unproven().admit(now);
+        self.summarise(suppressed, now).await?;
+        if !admitted {
             return Ok(None);
         }
         self.append(event, now).await.map(Some)
@@ -117,11 +121,6 @@ impl Ledger {
     /// Sums up the denials that have no receipt, if there are any.
     pub(crate) async fn flush(&self, now: u64) -> Result<(), KernelError> {
         let suppressed = std::mem::take(&mut self.unproven().suppressed);
-        self.summarise(suppressed, now).await
-    }
-
-    async fn sum_up(&self, now: u64) -> Result<(), KernelError> {
-        let suppressed = self.unproven().take_suppressed(now);
         self.summarise(suppressed, now).await
     }
 
@@ -139,30 +138,28 @@ impl Ledger {
     }
 
     async fn append(&self, event: Event, now: u64) -> Result<Receipt, KernelError> {
-        let (key, confirmed) = (Arc::clone(&self.key), Arc::clone(&self.confirmed));
+        let (key, ends) = (Arc::clone(&self.key), Arc::clone(&self.ends));
         let made = Arc::new(Mutex::new(None));
         let making = Arc::clone(&made);
         let seal = Box::new(move |head: Option<ChainHead>| {
-            let confirmed = *confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-            // It may lie behind what is confirmed, where another call's is on its way; or be that very one.
-            let follows =
-                |confirmed: ChainHead| head.is_some_and(|head| head.sequence > confirmed.sequence || head == confirmed);
-            if !confirmed.is_none_or(follows) {
+            let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+            if ends.is_empty() {
+                ends.push(head);
+            }
+            if !ends.contains(&head) {
                 return Err(SignError::Backend("the chain of receipts was cut or changed in its store".into()));
             }
-            let (receipt, head) = Receipt::append(head, now, event, &*key)?;
-            *making.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
-            Ok((receipt, head))
+            let (receipt, next) = Receipt::append(head, now, event, &*key)?;
+            ends.retain(|end| end.map(|end| end.sequence) <= head.map(|head| head.sequence));
+            ends.push(Some(next));
+            *making.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+            Ok((receipt, next))
         });
-        let written = match fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await {
-            Ok(written) => written?,
-            Err(lapse) => return Err(KernelError::new(lapse.to_string())),
-        };
+        let written = fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await;
+        let written = written.map_err(|lapse| KernelError::new(lapse.to_string()))??;
         let made = *made.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        if confirmed.map(|head| head.sequence) < made.map(|head| head.sequence) {
-            *confirmed = made;
-        }
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.retain(|end| end.map(|end| end.sequence) >= made.map(|made| made.sequence));
         Ok(written)
     }
 
@@ -178,7 +175,7 @@ mod tests {
     #[test]
     fn a_call_that_comes_late_opens_no_new_second() {
         let mut unproven = Unproven::new(2);
-        let admitted: Vec<bool> = [10, 9, 10, 9, 10].into_iter().map(|now| unproven.admit(now)).collect();
+        let admitted: Vec<bool> = [10, 9, 10, 9, 10].into_iter().map(|now| unproven.admit(now).0).collect();
         assert_eq!(admitted, [true, true, false, false, false]);
         assert_eq!(
             (unproven.take_suppressed(9), unproven.take_suppressed(10), unproven.take_suppressed(11)),

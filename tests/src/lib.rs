@@ -1,4 +1,5 @@
-//! What the tests share: a small world with fixed keys and a fixed time, and the vectors that are made from it.
+//! What the tests share: a small world with fixed keys and a fixed time, the vectors that are made from it, and naive
+//! models to hold the code against.
 //!
 //! These are tests: a failure is a panic with a message.
 #![allow(clippy::missing_panics_doc)]
@@ -6,6 +7,10 @@
 #[doc = include_str!("../../README.md")]
 #[cfg(doctest)]
 pub struct Readme;
+
+pub mod model;
+
+pub mod evaluator;
 
 pub mod vectors;
 

@@ -21,7 +21,7 @@ use chio_kernel::store::{
     RevocationStore, Standing, StandingStore, key_id,
 };
 use chio_kernel::tool_server::Tools;
-use chio_kernel::{Kernel, Settings, SignedCall, Stores};
+use chio_kernel::{AuthorizedCall, Denied, Kernel, Settings, SignedCall, Stores};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -136,6 +136,14 @@ impl From<Call> for SignedCall {
 impl Vector {
     /// What the kernel of this vector answers.
     pub fn answer(&self) -> Expected {
+        match self.decide() {
+            Ok(_) => expected("", ""),
+            Err(denied) => expected(denied.denial.code(), denied.denial.step().name()),
+        }
+    }
+
+    /// The same, whole.
+    pub fn decide(&self) -> Result<AuthorizedCall, Denied> {
         let (kernel, clock) = self.kernel.build();
         clock.set(self.now);
         for before in &self.before {
@@ -145,10 +153,7 @@ impl Vector {
         if self.kernel.inject.as_deref() == Some("clock unreadable") {
             clock.set(u64::MAX);
         }
-        match pollster::block_on(kernel.authorize(self.call.clone().into())) {
-            Ok(_) => expected("", ""),
-            Err(denied) => expected(denied.denial.code(), denied.denial.step().name()),
-        }
+        pollster::block_on(kernel.authorize(self.call.clone().into()))
     }
 }
 

@@ -1,19 +1,20 @@
 //! Stores and other foreign parts that are full, forget, lie or panic: each rule that holds against them.
 
 use std::future::ready;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chio_core::digest::Digest;
-use chio_core::receipt::{ChainHead, Receipt};
+use chio_core::receipt::{ChainHead, Decision, Event, Receipt, ReceiptBody, Verdict};
 use chio_kernel::clock::Clock;
 use chio_kernel::scheme::{Claims, ProofScheme};
 use chio_kernel::store::{
-    Allowance, BoxFuture, DpopNonceStore, KernelError, MemoryStandings, MemoryUsage, NonceAnswer, NonceClaim,
-    ReceiptStore, Seal, Spending, Standing, StandingStore, UsageStore,
+    Allowance, BoxFuture, DpopNonceStore, KernelError, MemoryReceipts, MemoryStandings, MemoryUsage, NonceAnswer,
+    NonceClaim, ReceiptStore, Seal, Spending, Standing, StandingStore, UsageStore,
 };
 use chio_kernel::tool_server::{ToolFailure, ToolRequest, ToolServer};
-use chio_kernel::{Denial, Kernel, Settings, Step, Stores, ToolCall};
+use chio_kernel::{Denial, Kernel, Settings, SignedCall, Step, Stores, ToolCall};
 use chio_tests::world::{self, ARGUMENTS, NOW, SERVER, TOOL, World, code, docs_grant, honest, issuer};
 
 type Ends = Vec<Option<ChainHead>>;
@@ -60,6 +61,143 @@ fn a_chain_that_is_cut_under_a_running_kernel_is_not_signed_over() {
     }
 }
 
+/// An allow that nobody made: it needs no signature, so whoever can write to the store can make one.
+fn forged(after: Option<ChainHead>) -> ChainHead {
+    let event = Event::Decision(Decision {
+        verdict: Verdict::Allow,
+        code: None,
+        step: None,
+        mode: "enforce".into(),
+        capability_id: None,
+        subject: Some(world::agent().public_key().to_string()),
+        tool_server: SERVER.into(),
+        tool_name: "transfer_money".into(),
+        action_hash: None,
+        proof_hash: None,
+    });
+    let sequence = after.map_or(1, |head| head.sequence + 1);
+    let previous = after.map(|head| head.digest);
+    let body = ReceiptBody { sequence, previous, at: NOW, kernel_key: world::kernel_key().public_key(), event };
+    ChainHead { sequence, digest: Digest::of(&body.canonical().unwrap()) }
+}
+
+#[test]
+fn no_receipt_that_another_hand_adds_is_signed_over() {
+    let added = |kept: usize, forgeries: usize| {
+        let store = Arc::new(Heads::default());
+        let clock = World::new().clock;
+        let stores = Stores { receipts: Arc::<Heads>::clone(&store), ..Stores::default() };
+        let builder = Kernel::builder().trust_root(issuer().public_key()).clock(clock.clone()).stores(stores);
+        let kernel = builder.tool_server(SERVER, world::echo()).signing_key(world::kernel_key()).build().unwrap();
+        clock.set(NOW);
+        // Two calls, each with an allow and an outcome.
+        assert_eq!((code(&kernel, honest("a")), code(&kernel, honest("b"))), ("", ""));
+        let mut heads = store.0.lock().unwrap();
+        heads.truncate(kept);
+        for _ in 0..forgeries {
+            let after = heads.last().copied().flatten();
+            heads.push(Some(forged(after)));
+        }
+        drop(heads);
+        code(&kernel, honest("c"))
+    };
+    assert_eq!(added(4, 0), "");
+    for (kept, forgeries) in [(4, 1), (3, 2), (2, 3), (0, 5), (2, 2), (3, 0), (3, 1)] {
+        assert_eq!(added(kept, forgeries), "store_unavailable", "{kept} kept, {forgeries} forged");
+    }
+}
+
+/// Commits in groups: while it holds back, what it was given is neither kept nor lost yet.
+#[derive(Default)]
+struct Groups {
+    heads: Heads,
+    holds_back: AtomicBool,
+}
+
+impl ReceiptStore for Groups {
+    fn append(&self, seal: Seal) -> BoxFuture<'_, Result<Receipt, KernelError>> {
+        let answer = self.heads.append(seal);
+        if self.holds_back.load(Ordering::SeqCst) { Box::pin(std::future::pending()) } else { answer }
+    }
+}
+
+#[test]
+fn a_group_of_receipts_that_is_kept_late_or_lost_does_not_stop_the_chain() {
+    for lost in [0, 1, 2, 3] {
+        let store = Arc::new(Groups::default());
+        let world = World::new();
+        let stores = Stores { receipts: Arc::<Groups>::clone(&store), ..Stores::default() };
+        let kernel = World { builder: world.builder.stores(stores), ..world }.kernel();
+        assert_eq!(code(&kernel, honest("a")), "");
+        store.holds_back.store(true, Ordering::SeqCst);
+        for nonce in ["b", "c", "d"] {
+            assert_eq!(code(&kernel, honest(nonce)), "store_unavailable");
+        }
+        store.holds_back.store(false, Ordering::SeqCst);
+        let mut heads = store.heads.0.lock().unwrap();
+        assert_eq!(heads.len(), 2 + 3);
+        heads.truncate(5 - lost);
+        drop(heads);
+        assert_eq!(code(&kernel, honest("e")), "", "{lost} lost");
+        assert_eq!(code(&kernel, honest("f")), "", "{lost} lost");
+    }
+}
+
+/// Makes every receipt, and keeps none, while it is down.
+#[derive(Default)]
+struct FullDisk {
+    memory: MemoryReceipts,
+    down: AtomicBool,
+    made: AtomicUsize,
+}
+
+impl ReceiptStore for FullDisk {
+    fn append(&self, seal: Seal) -> BoxFuture<'_, Result<Receipt, KernelError>> {
+        if !self.down.load(Ordering::SeqCst) {
+            return self.memory.append(seal);
+        }
+        self.made.fetch_add(1, Ordering::SeqCst);
+        let last = self.memory.all().pop().unwrap().body;
+        let digest = Digest::of(&last.canonical().unwrap());
+        let _ = seal(Some(ChainHead { sequence: last.sequence, digest }));
+        Box::pin(ready(Err(KernelError::new("no space left on device"))))
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_make_a_strangers_denials_dear() {
+    let store = Arc::new(FullDisk::default());
+    let world = World::new();
+    let clock = world.clock.clone();
+    let settings = Settings { unproven_receipts_per_second: 5, ..Settings::default() };
+    let stores = Stores { receipts: Arc::<FullDisk>::clone(&store), ..Stores::default() };
+    let kernel = World { builder: world.builder.settings(settings).stores(stores), ..world }.kernel();
+    let flood = || (0..100).for_each(|_| drop(world::run(&kernel, SignedCall { proof: None, ..honest("n") })));
+    flood();
+    store.down.store(true, Ordering::SeqCst);
+    for second in 1..=3 {
+        clock.set(NOW + second);
+        store.made.store(0, Ordering::SeqCst);
+        flood();
+        let made = store.made.load(Ordering::SeqCst);
+        assert!(made <= 6, "{made} signatures and writes for 100 denials in a second");
+    }
+    // Nothing of it is forgotten: when there is room again, it is summed up.
+    store.down.store(false, Ordering::SeqCst);
+    pollster::block_on(kernel.flush()).unwrap();
+    let told: u64 = store
+        .memory
+        .all()
+        .iter()
+        .map(|receipt| match &receipt.body.event {
+            Event::Summary(summary) => summary.suppressed,
+            _ => 1,
+        })
+        .sum();
+    // What was admitted and could not be written is in the log alone, as an error.
+    assert!(told >= 400 - 3 * 5, "{told}");
+}
+
 #[test]
 fn a_suspension_takes_no_bans_place_and_shortens_none() {
     let (store, who) = (MemoryStandings::default(), Digest::of(b"who"));
@@ -73,6 +211,29 @@ fn a_suspension_takes_no_bans_place_and_shortens_none() {
     assert_eq!(worst(1000), Standing::Banned);
     pollster::block_on(store.set(who, Standing::Good)).unwrap();
     assert_eq!(worst(0), Standing::Good);
+}
+
+/// Who may delegate can get one more key banned for every call, where the kernel's owner has configured that.
+#[test]
+fn attacks_lead_to_a_bounded_number_of_standings() {
+    let store = MemoryStandings::default();
+    let who = |number: u32| Digest::of(&number.to_be_bytes());
+    let worsen = |number, standing, now| pollster::block_on(store.worsen(who(number), standing, now));
+    let worst = |number, now| pollster::block_on(store.worst(&[who(number)], now)).unwrap();
+    worsen(0, Standing::Suspended { until: 10 }, 0).unwrap();
+    (1..65_536).for_each(|number| worsen(number, Standing::Banned, 0).unwrap());
+    assert!(worsen(65_536, Standing::Banned, 9).is_err(), "no room, and nobody's standing is forgotten for it");
+    assert_eq!((worst(1, 9), worst(65_536, 9)), (Standing::Banned, Standing::Good));
+    // What is known can get worse; what has ended makes room; the owner is not held to it.
+    worsen(0, Standing::Suspended { until: 20 }, 9).unwrap();
+    assert_eq!(worst(0, 10), Standing::Suspended { until: 20 });
+    worsen(65_536, Standing::Banned, 20).unwrap();
+    assert!(worsen(65_537, Standing::Banned, 20).is_err());
+    pollster::block_on(store.set(who(65_537), Standing::Banned)).unwrap();
+    assert_eq!(
+        (worst(0, 20), worst(65_536, 20), worst(65_537, 20)),
+        (Standing::Good, Standing::Banned, Standing::Banned)
+    );
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl RevocationStore for MemoryRevocations {
     }
 }
 
-/// From here on, suspensions that have ended are dropped before one is added.
+/// The most standings that attacks can lead to; from here on, suspensions that have ended are dropped.
 const MAX_STANDINGS: usize = 65_536;
 
 /// The worse of two standings; a suspension that has ended is none.
@@ -159,10 +159,9 @@ pub struct MemoryStandings {
 impl Default for MemoryStandings {
     fn default() -> Self {
         let capacity = NonZeroUsize::new(65_536).unwrap_or(NonZeroUsize::MIN);
-        let failures = LruCache::unbounded_with_hasher(std::hash::RandomState::new());
-        let store = Self { standings: RwLock::default(), failures: Mutex::new(failures) };
-        lock(&store.failures).resize(capacity);
-        store
+        let mut failures = LruCache::unbounded_with_hasher(std::hash::RandomState::new());
+        failures.resize(capacity);
+        Self { standings: RwLock::default(), failures: Mutex::new(failures) }
     }
 }
 
@@ -175,11 +174,14 @@ impl StandingStore for MemoryStandings {
 
     fn worsen(&self, principal: Digest, standing: Standing, now: u64) -> BoxFuture<'_, Result<(), KernelError>> {
         let mut standings = self.standings.write().unwrap_or_else(PoisonError::into_inner);
-        if standings.len() >= MAX_STANDINGS {
+        let before = standings.get(&principal).copied();
+        if before.is_none() && standings.len() >= MAX_STANDINGS {
             standings.retain(|_, standing| worse(*standing, Standing::Good, now) != Standing::Good);
         }
-        let before = standings.get(&principal).copied().unwrap_or(Standing::Good);
-        standings.insert(principal, worse(before, standing, now));
+        if before.is_none() && standings.len() >= MAX_STANDINGS {
+            return Box::pin(ready(Err(KernelError::new("there is no room for another standing"))));
+        }
+        standings.insert(principal, worse(before.unwrap_or(Standing::Good), standing, now));
         answer(())
     }
 
