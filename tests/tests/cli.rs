@@ -584,6 +584,55 @@ fn help_and_version_say_what_there_is_to_know() {
     assert_eq!(place.chio("--version").done(), version);
 }
 
+/// On a terminal there are colours and tables, which fit it; with `NO_COLOR`, no colours.
+#[test]
+fn a_terminal_gets_colours_and_tables() {
+    let place = Place::furnished();
+    let seen = |words: &str, columns: usize, no_color: &str| {
+        let line = format!("stty rows 24 cols {columns}; exec \"$CHIO\" {words}");
+        let mut command = place.command("script");
+        command.args(["-qec", &line, "/dev/null"]).env("CHIO", common::chio()).env("TERM", "xterm");
+        if no_color.is_empty() {
+            command.env_remove("NO_COLOR")
+        } else {
+            command.env("NO_COLOR", no_color)
+        };
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n"))
+    };
+    let list = "receipts list receipts.jsonl";
+    let Some(table) = seen(list, 120, "") else {
+        println!("skipped: there is no `script` to make a terminal");
+        return;
+    };
+    assert!(table.contains("\u{1b}[32mallow\u{1b}[0m") && table.contains("about"), "{table}");
+    for (words, columns) in [(list, 120), (list, 80), (list, 50), ("inspect agent.cap", 80), ("explain", 60)] {
+        let plain = seen(words, columns, "1").unwrap();
+        assert!(!plain.contains('\u{1b}'), "{plain}");
+        // A key is not broken.
+        let fits = |line: &str| line.chars().count() <= columns || line.split_whitespace().any(|word| word.len() == 64);
+        assert!(plain.lines().all(fits), "{columns}: {plain}");
+    }
+    assert!(seen("inspect agent.cap", 80, "").unwrap().contains("\u{1b}[1mtoken 0\u{1b}[0m"));
+}
+
+/// Of many that are interrupted while they replace a file, none leaves anything beside it.
+#[test]
+fn an_interrupted_command_leaves_nothing_beside_its_file() {
+    let place = Place::empty();
+    place.chio("keygen --out agent.key").done();
+    for delay in 0..40 {
+        let script = format!(
+            "\"$0\" keygen --out agent.key --force >/dev/null & i=0; while [ $i -lt {} ]; do i=$((i+1)); done; kill -INT $! 2>/dev/null; wait $!; true",
+            delay * 250
+        );
+        place.command("bash").args(["-mc", &script]).arg(common::chio()).output().unwrap();
+        assert_eq!(place.files().keys().collect::<Vec<_>>(), ["agent.key"]);
+        assert_eq!(place.mode("agent.key"), 0o600);
+        place.public_key("agent.key");
+    }
+}
+
 // --- openssl ---
 
 #[test]

@@ -42,7 +42,14 @@ const RULES: &str =
     "it is written as POINTER=TYPE:VALUE, such as /path=path_containment:/srv/docs; `--help` tells more";
 
 fn rule(text: &str) -> Result<(String, canonical::Json), Failure> {
-    argument(text).map_err(|what| Failure::usage(format!("--arg {what}"), RULES))
+    let wrong = |what: String| Failure::usage(format!("--arg {what}"), RULES);
+    let (pointer, rule) = argument(text).map_err(wrong)?;
+    // Some rules are only compiled where they are used.
+    Grant::new("a", "a").argument(&pointer, &rule).map_err(|error| {
+        let (pointer, what) = (format!("`{}`", excerpt(&pointer)), error.to_string());
+        wrong(if what.contains(&pointer) { what } else { format!("{pointer}: {what}") })
+    })?;
+    Ok((pointer, rule))
 }
 
 /// The end of a life that begins at `issued_at`.
