@@ -616,23 +616,6 @@ fn a_terminal_gets_colours_and_tables() {
     assert!(seen("inspect agent.cap", 80, "").unwrap().contains("\u{1b}[1mtoken 0\u{1b}[0m"));
 }
 
-/// Of many that are interrupted while they replace a file, none leaves anything beside it.
-#[test]
-fn an_interrupted_command_leaves_nothing_beside_its_file() {
-    let place = Place::empty();
-    place.chio("keygen --out agent.key").done();
-    for delay in 0..40 {
-        let script = format!(
-            "\"$0\" keygen --out agent.key --force >/dev/null & i=0; while [ $i -lt {} ]; do i=$((i+1)); done; kill -INT $! 2>/dev/null; wait $!; true",
-            delay * 250
-        );
-        place.command("bash").args(["-mc", &script]).arg(common::chio()).output().unwrap();
-        assert_eq!(place.files().keys().collect::<Vec<_>>(), ["agent.key"]);
-        assert_eq!(place.mode("agent.key"), 0o600);
-        place.public_key("agent.key");
-    }
-}
-
 // --- openssl ---
 
 #[test]
