@@ -58,3 +58,14 @@ impl Drop for Held {
         held::release();
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    #[test]
+    fn a_signal_waits() {
+        let held = super::hold();
+        signal_hook::low_level::raise(signal_hook::consts::SIGINT).unwrap();
+        // Without the hold, nobody comes here. Released, the process that runs the tests would end.
+        std::mem::forget(held);
+    }
+}

@@ -245,6 +245,33 @@ fn sign_whole_prints_the_signed_call() {
     assert_eq!((read.tool_server.as_str(), read.tool_name.as_str()), ("files", "read_file"));
 }
 
+/// The policy and the rules of the guide are ones that `chio` reads, and shows as they are written.
+#[test]
+fn the_guide_tells_what_is_so() {
+    let place = Place::furnished();
+    let guide = std::fs::read_to_string(chio_tests::repository().join("docs/guides/tokens.md")).unwrap();
+    let section = guide.split_once("\n## Policy files\n").unwrap().1.split("\n## ").next().unwrap().to_owned();
+    let policies: Vec<&str> =
+        section.split("```toml\n").skip(1).map(|text| text.split("```").next().unwrap()).collect();
+    assert!(!policies.is_empty());
+    let issue = "issue --key issuer.key --subject agent.key --out policy.cap --force";
+    for policy in policies {
+        place.write("policy.toml", policy);
+        let made = place.chio(&format!("{issue} --policy policy.toml"));
+        made.done();
+        assert_eq!(made.stderr, "", "a warning");
+    }
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next());
+    let rules: Vec<&str> = rows.filter(|rule| rule.contains(':') || ["wildcard", "url_safe"].contains(rule)).collect();
+    assert_eq!(rules.len(), 16, "{rules:?}");
+    for rule in rules {
+        place.chio(&format!("{issue} --tool a/b --arg /x={rule} --arg /y=optional:{rule}")).done();
+        let shown = place.chio("inspect policy.cap");
+        assert!(shown.done().contains(&format!("/x  {rule}\n")), "{rule}: {shown:#?}");
+        assert!(shown.stdout.contains(&format!("/y  optional:{rule}\n")), "{rule}: {shown:#?}");
+    }
+}
+
 // --- call, receipts ---
 
 #[test]
@@ -555,6 +582,38 @@ fn help_and_version_say_what_there_is_to_know() {
     let version =
         format!("chio {} (P-256 and P-384: {})\n", env!("CARGO_PKG_VERSION"), chio_core::crypto::NIST_PROVIDER);
     assert_eq!(place.chio("--version").done(), version);
+}
+
+/// On a terminal there are colours and tables, which fit it; with `NO_COLOR`, no colours.
+#[test]
+fn a_terminal_gets_colours_and_tables() {
+    let place = Place::furnished();
+    let seen = |words: &str, columns: usize, no_color: &str| {
+        let line = format!("stty rows 24 cols {columns}; exec \"$CHIO\" {words}");
+        let mut command = place.command("script");
+        command.args(["-qec", &line, "/dev/null"]).env("CHIO", common::chio()).env("TERM", "xterm");
+        if no_color.is_empty() {
+            command.env_remove("NO_COLOR")
+        } else {
+            command.env("NO_COLOR", no_color)
+        };
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n"))
+    };
+    let list = "receipts list receipts.jsonl";
+    let Some(table) = seen(list, 120, "") else {
+        println!("skipped: there is no `script` to make a terminal");
+        return;
+    };
+    assert!(table.contains("\u{1b}[32mallow\u{1b}[0m") && table.contains("about"), "{table}");
+    for (words, columns) in [(list, 120), (list, 80), (list, 50), ("inspect agent.cap", 80), ("explain", 60)] {
+        let plain = seen(words, columns, "1").unwrap();
+        assert!(!plain.contains('\u{1b}'), "{plain}");
+        // A key is not broken.
+        let fits = |line: &str| line.chars().count() <= columns || line.split_whitespace().any(|word| word.len() == 64);
+        assert!(plain.lines().all(fits), "{columns}: {plain}");
+    }
+    assert!(seen("inspect agent.cap", 80, "").unwrap().contains("\u{1b}[1mtoken 0\u{1b}[0m"));
 }
 
 // --- openssl ---

@@ -41,11 +41,12 @@ pub(crate) fn run(args: &Attenuate, printer: &Printer) -> Result<Exit, Failure> 
 
     let review = Review::of(&chain);
     let mut warnings = review::faults(&chain);
+    let is_sound = warnings.is_empty();
     warnings.extend(terms::warnings(&review));
     let text = review::allows(&review, width());
     let members = json!({"allows": review.to_json()});
     let (subject, token) = (args.subject.as_str(), &args.token);
-    Finished { chain, subject, token, warnings, text, members }.write(printer)
+    Finished { chain, subject, token, warnings, is_sound, text, members }.write(printer)
 }
 
 /// The grants of the leaf, for at most as many calls. Whatever is left out stays with the tokens above.

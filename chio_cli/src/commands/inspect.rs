@@ -147,6 +147,10 @@ pub(super) fn members<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>) ->
     for (name, value) in members {
         let value = match value {
             Json::String(value) => printable(value),
+            Json::Number(number) if name == "at" => {
+                let seconds = number.to_integer().and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
+                format!("{seconds}, {}", time(seconds))
+            }
             other => printable(&String::from_utf8_lossy(&other.to_canonical_bytes())),
         };
         let _ = writeln!(text, "  {name:<13} {value}");

@@ -40,5 +40,5 @@ pub(crate) fn run(args: &Issue, printer: &Printer) -> Result<Exit, Failure> {
     let chain = CapabilityChain::root(token);
     let warnings = terms::warnings(&Review::of(&chain));
     let (subject, token) = (args.subject.as_str(), &args.token);
-    Finished { chain, subject, token, warnings, text, members: json!({}) }.write(printer)
+    Finished { chain, subject, token, warnings, is_sound: true, text, members: json!({}) }.write(printer)
 }

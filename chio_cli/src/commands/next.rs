@@ -24,14 +24,20 @@ pub(super) fn after_key(out: &Path) -> String {
 
 /// What to do with a new capability: a call, where it is known who can sign one and what is granted.
 pub(super) fn after_capability(file: &Path, chain: &CapabilityChain, subject: &str) -> String {
+    let inspect = || inspect(file);
     let file = word(file);
     match (files::key_file(subject), sample(chain)) {
         (Some(key), Some((tool, arguments))) => {
             let (key, tool, arguments) = (word(key), quoted(&tool), quoted(&arguments));
             format!("chio sign --key {key} --capability {file} --tool {tool} --arguments {arguments}")
         }
-        _ => format!("chio inspect {file}"),
+        _ => inspect(),
     }
+}
+
+/// What can be done with any document.
+pub(super) fn inspect(file: &Path) -> String {
+    format!("chio inspect {}", word(file))
 }
 
 /// A name that no file has yet.

@@ -42,7 +42,14 @@ const RULES: &str =
     "it is written as POINTER=TYPE:VALUE, such as /path=path_containment:/srv/docs; `--help` tells more";
 
 fn rule(text: &str) -> Result<(String, canonical::Json), Failure> {
-    argument(text).map_err(|what| Failure::usage(format!("--arg {what}"), RULES))
+    let wrong = |what: String| Failure::usage(format!("--arg {what}"), RULES);
+    let (pointer, rule) = argument(text).map_err(wrong)?;
+    // Some rules are only compiled where they are used.
+    Grant::new("a", "a").argument(&pointer, &rule).map_err(|error| {
+        let (pointer, what) = (format!("`{}`", excerpt(&pointer)), error.to_string());
+        wrong(if what.contains(&pointer) { what } else { format!("{pointer}: {what}") })
+    })?;
+    Ok((pointer, rule))
 }
 
 /// The end of a life that begins at `issued_at`.
@@ -102,6 +109,8 @@ pub(super) struct Finished<'a> {
     pub(super) subject: &'a str,
     pub(super) token: &'a TokenArgs,
     pub(super) warnings: Vec<String>,
+    /// Whether a kernel will not refuse it out of hand.
+    pub(super) is_sound: bool,
     /// What is said of it besides, as text and as members of the answer.
     pub(super) text: String,
     pub(super) members: Value,
@@ -132,7 +141,7 @@ impl Finished<'_> {
             out.display(),
             leaf.id,
             self.text,
-            next::after_capability(out, &self.chain, self.subject)
+            if self.is_sound { next::after_capability(out, &self.chain, self.subject) } else { next::inspect(out) }
         );
         let mut value = json!({
             "capability_file": out.to_string_lossy(), "expires_at": leaf.expires_at, "id": leaf.id, "warnings": self.warnings,

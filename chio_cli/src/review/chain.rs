@@ -4,7 +4,7 @@ use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, MAX_CHAIN_T
 use chio_core::time::Window;
 use serde_json::{Value, json};
 
-use super::conflict::{Patience, conflict, never};
+use super::conflict::{Patience, Read, conflict, never};
 
 /// What a chain allows. It is no proof that it does: nothing is verified here.
 #[derive(Debug)]
@@ -51,13 +51,14 @@ impl<'a> Review<'a> {
         let room = u64::try_from(MAX_CHAIN_TOKENS.saturating_sub(tokens.len())).unwrap_or_default();
 
         let patience = Patience::default();
-        let mut usable: Vec<Vec<&Grant>> = Vec::new();
+        let mut usable: Vec<Vec<Read<'_>>> = Vec::new();
         let mut unusable = Vec::new();
         for token in &tokens {
             let (mut alive, mut dead) = (Vec::new(), Vec::new());
             for grant in &token.grants {
-                match why_never(grant, &usable, &tokens, &patience) {
-                    None => alive.push(grant),
+                let read = Read::new(grant);
+                match why_never(&read, &usable, &tokens, &patience) {
+                    None => alive.push(read),
                     Some(why) => dead.push(Unusable { grant, why }),
                 }
             }
@@ -89,27 +90,27 @@ impl<'a> Review<'a> {
 }
 
 fn why_never(
-    grant: &Grant,
-    usable: &[Vec<&Grant>],
+    here: &Read<'_>,
+    usable: &[Vec<Read<'_>>],
     tokens: &[&CapabilityToken],
     patience: &Patience,
 ) -> Option<String> {
-    if let Some(why) = never(grant) {
+    if let Some(why) = never(here) {
         return Some(why);
     }
-    let is_same = |other: &Grant| other.names(&grant.tool_server, &grant.tool_name);
+    let is_same = |other: &Grant| other.names(&here.grant.tool_server, &here.grant.tool_name);
     for (index, (alive, token)) in usable.iter().zip(tokens).enumerate() {
         if !token.grants.iter().any(is_same) {
             return Some(format!("token {index} does not grant this tool"));
         }
         let mut whys = Vec::new();
-        for above in alive.iter().filter(|above| is_same(above)) {
-            match conflict(grant, above, index, patience) {
+        for above in alive.iter().filter(|above| is_same(above.grant)) {
+            match conflict(here, above, index, patience) {
                 None => break,
                 Some(why) => whys.push(why),
             }
         }
-        if whys.len() == alive.iter().filter(|above| is_same(above)).count() {
+        if whys.len() == alive.iter().filter(|above| is_same(above.grant)).count() {
             let first = whys.into_iter().next();
             return Some(first.unwrap_or_else(|| format!("what token {index} grants of this tool can never be used")));
         }
@@ -117,15 +118,15 @@ fn why_never(
     None
 }
 
-fn tools<'a>(usable: &[Vec<&'a Grant>]) -> Vec<Tool<'a>> {
+fn tools<'a>(usable: &[Vec<Read<'a>>]) -> Vec<Tool<'a>> {
     let mut tools: Vec<Tool<'a>> = Vec::new();
-    for leaf in usable.last().into_iter().flatten() {
+    for leaf in usable.last().into_iter().flatten().map(|read| read.grant) {
         let (server, name) = (leaf.tool_server.as_str(), leaf.tool_name.as_str());
         if tools.iter().any(|tool| tool.server == server && tool.name == name) {
             continue;
         }
-        let of_token = |grants: &Vec<&'a Grant>| -> Vec<&'a Grant> {
-            grants.iter().copied().filter(|grant| grant.names(server, name)).collect()
+        let of_token = |grants: &Vec<Read<'a>>| -> Vec<&'a Grant> {
+            grants.iter().map(|read| read.grant).filter(|grant| grant.names(server, name)).collect()
         };
         let hops: Vec<Vec<&Grant>> = usable.iter().map(of_token).collect();
         // One grant without a bound, and its token counts nothing.
@@ -205,10 +206,9 @@ mod tests {
             ("subset:a,b", "contains:c"),
             ("range:1..5", "path_containment:/srv"),
             ("subset:a", "range:1..5"),
-            ("subset:a", "max_length:5"),
-            ("url_safe", "exact:http://127.1/"),
-            ("cidr:10.0.0.0/8", "one_of:11.0.0.1,127.1"),
-            ("shell_words:git", "exact:git;id"),
+            ("max_length:5", "subset:a"),
+            ("cidr:10.0.0.0/8", "one_of:11.0.0.1,a"),
+            ("pattern:*.md", "exact:a.txt"),
         ] {
             for (above, here) in [(above, here), (here, above)] {
                 let why = why(&[of(&json!({"/a": rule(above)})), of(&json!({"/a": rule(here)}))]);
@@ -228,7 +228,7 @@ mod tests {
             ("not_one_of:a", "one_of:a,b"),
             ("subset:a,b", "contains:a"),
             ("wildcard", "range:1..5"),
-            ("max_length:5", "pattern:*.md"),
+            ("max_length:5", "path_containment:/srv"),
         ] {
             for (above, here) in [(above, here), (here, above)] {
                 assert_eq!(

@@ -16,7 +16,7 @@ pub(super) struct Patience(Cell<u32>);
 
 impl Default for Patience {
     fn default() -> Self {
-        Self(Cell::new(50_000))
+        Self(Cell::new(20_000))
     }
 }
 
@@ -28,34 +28,46 @@ impl Patience {
     }
 }
 
+/// A grant with its rules, read once.
+pub(super) struct Read<'a> {
+    pub(super) grant: &'a Grant,
+    /// None: any arguments.
+    rules: Option<Rules>,
+}
+
+impl<'a> Read<'a> {
+    pub(super) fn new(grant: &'a Grant) -> Self {
+        Self { grant, rules: grant.arguments.as_ref().map(rules) }
+    }
+}
+
 /// Why a grant covers nothing at all, whatever stands above it.
-pub(super) fn never(grant: &Grant) -> Option<String> {
-    if grant.max_invocations == Some(0) {
+pub(super) fn never(here: &Read<'_>) -> Option<String> {
+    if here.grant.max_invocations == Some(0) {
         return Some("it allows 0 calls".to_owned());
     }
-    let rules = rules(grant.arguments.as_ref()?);
-    let dead = rules.iter().find(|(place, rule)| is_present(&rules, place) && allows_nothing(&rule.json))?;
+    let rules = here.rules.as_ref()?;
+    let dead = rules.iter().find(|(place, rule)| allows_nothing(&rule.json) && is_present(rules, place))?;
     Some(format!("no value satisfies the rule for `{}`: {}", excerpt(&dead.0), excerpt(&shown(&dead.1.json))))
 }
 
 /// Why no call is covered by both of two grants of the same tool: `here`, and `above` of the token `token`.
-pub(super) fn conflict(here: &Grant, above: &Grant, token: usize, patience: &Patience) -> Option<String> {
-    let (here, above) = (here.arguments.as_ref()?, above.arguments.as_ref()?);
+pub(super) fn conflict(here: &Read<'_>, above: &Read<'_>, token: usize, patience: &Patience) -> Option<String> {
+    let (here, above) = (here.rules.as_ref()?, above.rules.as_ref()?);
     if !patience.is_left() {
         return None;
     }
-    let (here, above) = (rules(here), rules(above));
-    for (place, rule) in &here {
+    for (place, rule) in here {
         if !patience.is_left() {
             return None;
         }
-        let needed = is_present(&here, place);
-        if needed && !is_named(&above, place) {
+        let needed = is_present(here, place);
+        if needed && !is_named(above, place) {
             let place = excerpt(place);
             return Some(format!("it requires `{place}`, which token {token} does not grant"));
         }
         let other = above.iter().find(|(other, _)| other == place);
-        let Some((_, other)) = other.filter(|_| needed || is_present(&above, place)) else { continue };
+        let Some((_, other)) = other.filter(|_| needed || is_present(above, place)) else { continue };
         if excludes(rule, other, patience) {
             let [rule, other] = [rule, other].map(|rule| excerpt(&shown(&rule.json)));
             let place = excerpt(place);
@@ -63,7 +75,7 @@ pub(super) fn conflict(here: &Grant, above: &Grant, token: usize, patience: &Pat
         }
     }
     let missing =
-        above.iter().find(|(place, _)| patience.is_left() && is_present(&above, place) && !is_named(&here, place));
+        above.iter().find(|(place, _)| patience.is_left() && is_present(above, place) && !is_named(here, place));
     missing.map(|(place, _)| format!("token {token} requires `{}`, which it does not name", excerpt(place)))
 }
 
@@ -192,7 +204,7 @@ fn class(constraint_type: &str) -> Option<&'static str> {
     match constraint_type {
         "range" => Some("number"),
         "contains" | "subset" => Some("array"),
-        "max_length" | "path_containment" | "pattern" | "regex" | "url" | "url_safe" | "cidr" | "shell_words" => {
+        "path_containment" | "pattern" | "regex" | "url" | "url_safe" | "cidr" | "shell_words" | "max_length" => {
             Some("string")
         }
         _ => None,

@@ -87,16 +87,16 @@ fn narrows(token: &CapabilityToken, above: &CapabilityToken) -> Vec<String> {
         }
         if after.is_empty() {
             changes.push(format!("without {}", tool(grant)));
-        } else if before != after {
-            changes.push(format!("{} by {}", tool(grant), differences(&before, &after)));
+        } else if let Some(how) = differences(&before, &after) {
+            changes.push(format!("{} by {how}", tool(grant)));
         }
         seen.push(before);
     }
     changes
 }
 
-fn differences(before: &[Grant], after: &[Grant]) -> String {
-    let ([before], [after]) = (before, after) else { return "other grants".to_owned() };
+fn differences(before: &[Grant], after: &[Grant]) -> Option<String> {
+    let ([before], [after]) = (before, after) else { return (before != after).then(|| "other grants".to_owned()) };
     let rules = |grant: &Grant| {
         grant
             .arguments
@@ -104,20 +104,19 @@ fn differences(before: &[Grant], after: &[Grant]) -> String {
             .map(|rules| rules.iter().map(|(at, rule)| (at.to_owned(), rule.clone())).collect::<Vec<_>>())
     };
     let mut parts = Vec::new();
-    if before.max_invocations != after.max_invocations {
-        parts.push(after.max_invocations.map_or_else(|| "no count".to_owned(), |calls| format!("{calls} calls")));
-    }
+    let fewer = after.max_invocations.filter(|calls| before.max_invocations.is_none_or(|before| *calls < before));
+    parts.extend(fewer.map(|calls| format!("{calls} calls")));
     let (before, after) = (rules(before), rules(after));
-    if before != after {
+    if let Some(after) = after.filter(|after| before.as_ref() != Some(after)) {
         let before = before.unwrap_or_default();
         let changed: Vec<String> =
-            after.iter().flatten().filter(|rule| !before.contains(rule)).map(|(at, _)| excerpt(at)).collect();
+            after.iter().filter(|rule| !before.contains(rule)).map(|(at, _)| excerpt(at)).collect();
         parts.push(match changed.as_slice() {
             [] => "the names of its arguments".to_owned(),
             changed => format!("rules for {}", changed.join(", ")),
         });
     }
-    parts.join(" and ")
+    (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
 /// What a chain as a whole allows.

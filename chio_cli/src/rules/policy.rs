@@ -171,7 +171,11 @@ impl File<'_> {
                 let hint = if pointer.starts_with('/') { "" } else { "; it begins with a slash" };
                 self.wrong(&key.span(), format!("{error}{hint}"))
             })?;
-            put(&mut rules, pointer, json!(self.rule(value)?));
+            let rule = self.rule(value)?;
+            // Some rules are only compiled where they are used.
+            let used = Grant::new("a", "a").argument(pointer, &rule);
+            used.map_err(|error| self.wrong(&value.span(), error))?;
+            put(&mut rules, pointer, json!(rule));
         }
         Ok(rules)
     }
@@ -324,6 +328,7 @@ mod tests {
             (rule("{ constraint_type = \"range\", min = \"1\" }"), "line 4, column 43", "`min` is a number"),
             (rule("{ constraint_type = \"range\", min = 1, mx = 2 }"), "line 4, column 46", "no member `mx`"),
             (rule("{ constraint_type = \"exact\", value = 1979-05-27 }"), "line 4, column 45", "in quotes"),
+            (rule("\"regex:(\""), "line 4, column 8", "no regular expression"),
             (rule("{ constraint_type = \"exact\", value = inf }"), "line 4, column 45", "JSON does not have"),
             (rule("{ constraint_type = \"exact\", value = 9007199254740993 }"), "line 4, column 45", "2^53"),
             (

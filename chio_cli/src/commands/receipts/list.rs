@@ -12,7 +12,7 @@ use super::stream::{Line, Stream};
 use super::verify::summary;
 use crate::args::ReceiptsList;
 use crate::exit::{Exit, Failure, printable};
-use crate::print::{self, BOLD, DIM, GREEN, Printer, RED, RESET, YELLOW, closed, is_terminal, time, width};
+use crate::print::{self, BOLD, DIM, GREEN, Printer, RED, RESET, YELLOW, closed, is_terminal, time, width, wrapped};
 
 const COLUMNS: [&str; 7] = ["#", "time", "what", "code", "about", "subject", "capability"];
 
@@ -140,8 +140,9 @@ impl Found {
         } else if is_table {
             let shown = self.rows.saturating_sub(skipped);
             let of = total.report.as_ref().map_or_else(|| format!("{} lines", total.read), summary);
-            let mark = if total.report.is_some() { format!("{GREEN}ok{RESET} ") } else { String::new() };
-            print(format!("{mark}{shown} shown of {of}\n"), &mut out)?;
+            let mark = if total.report.is_some() { "ok " } else { "" };
+            let end = wrapped(mark, &format!("{shown} shown of {of}"), width());
+            print(end.replacen("ok ", &format!("{GREEN}ok{RESET} "), mark.len().min(1)), &mut out)?;
         }
         out.flush().map_err(|error| closed(&error))
     }
