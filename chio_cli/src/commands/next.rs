@@ -11,7 +11,12 @@ use crate::review::sample;
 /// What to do with a new key. Beside an agent's key belongs an issuer's, and the other way round.
 pub(super) fn after_key(out: &Path) -> String {
     let beside = |name: &str| out.with_file_name(name);
-    let is_agents = out.file_name().is_some_and(|name| name.to_string_lossy().contains("agent"));
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    if name.contains("kernel") {
+        // It issues nothing and is issued nothing: it signs receipts.
+        return inspect(out);
+    }
+    let is_agents = name.contains("agent");
     let other = beside(if is_agents { "issuer.key" } else { "agent.key" });
     if !other.exists() {
         return format!("chio keygen --out {}", word(&other));
