@@ -7,6 +7,16 @@
 #[cfg(doctest)]
 pub struct Readme;
 
+#[doc = include_str!("../../docs/guides/embedding.md")]
+#[cfg(doctest)]
+pub struct EmbeddingGuide;
+
+#[doc = include_str!("../../docs/guides/tokens.md")]
+#[cfg(doctest)]
+pub struct TokensGuide;
+
+pub mod documents;
+
 pub mod vectors;
 
 pub mod world;
