@@ -1,12 +1,26 @@
 //! The `chio` command: words in, words out.
 
-mod args;
-
 mod exit;
+
+mod secrets;
+
+mod print;
+
+mod source;
+
+mod args;
 
 mod files;
 
-mod print;
+mod interrupt;
+
+mod write;
+
+mod rules;
+
+mod review;
+
+mod explanations;
 
 mod commands;
 
@@ -18,14 +32,18 @@ use crate::args::Args;
 use crate::print::Printer;
 
 fn main() -> ExitCode {
-    let (printer, done) = match Args::try_parse() {
-        Ok(args) => {
-            let printer = Printer::new(args.json);
-            let done = commands::run(args.command, &printer);
-            (printer, done)
-        }
-        // What was not understood may have asked for JSON all the same.
-        Err(wrong) => (Printer::new(std::env::args_os().any(|word| word == "--json")), args::explain(&wrong)),
+    // What was not understood may have asked for JSON all the same.
+    let asks_for_json = || std::env::args_os().any(|word| word == "--json");
+    let (printer, done) = match args::refuse_secrets(std::env::args_os()) {
+        Err(failure) => (Printer::new(asks_for_json()), Err(failure)),
+        Ok(()) => match Args::try_parse() {
+            Ok(args) => {
+                let printer = Printer::new(args.json);
+                let done = commands::run(args.command, &printer);
+                (printer, done)
+            }
+            Err(wrong) => (Printer::new(asks_for_json()), args::explain(&wrong)),
+        },
     };
     match done {
         Ok(exit) => exit.into(),

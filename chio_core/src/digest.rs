@@ -38,13 +38,13 @@ impl Digest {
 /// Exactly `N` bytes from lower-case hex, and from nothing else.
 pub(crate) fn from_lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    let lower = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (lower && hex::decode_to_slice(text, &mut bytes).is_ok()).then_some(bytes)
+    let read = base16ct::lower::decode(text, &mut bytes).is_ok_and(|read| read.len() == N);
+    read.then_some(bytes)
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(&base16ct::lower::encode_string(&self.0))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use chio_core::canonical::{self, Json, Limits};
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, MAX_CHAIN_BYTES};
@@ -19,6 +19,7 @@ use crate::config::{Settings, TrustRoot};
 use crate::denial::{Ceiling, Denial, Step};
 use crate::fence::Lapse;
 use crate::store::{KernelError, key_id};
+use crate::sync::{Mutex, lock};
 
 /// What a token contributes to a verified authority.
 pub(crate) struct Layer {
@@ -129,7 +130,7 @@ impl Authorities {
             return Err(malformed(format!("it is longer than {} bytes", self.chain_bytes)));
         }
         let key = Digest::of(chain);
-        let seen = self.cache().get(&key);
+        let seen = lock(&self.cache).get(&key);
         if let Some(facts) = seen {
             check_windows(facts.layers.iter().map(|layer| layer.window), now)?;
             return Ok(Unrevoked::new(facts));
@@ -149,12 +150,8 @@ impl Authorities {
         self.check_audiences(&tokens)?;
         check_windows(tokens.iter().map(CapabilityToken::window), now)?;
         let facts = Arc::new(check_signatures(tokens, root)?);
-        self.cache().put(key, chain.len(), Arc::clone(&facts));
+        lock(&self.cache).put(key, chain.len(), Arc::clone(&facts));
         Ok(Unrevoked::new(facts))
-    }
-
-    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Before anything is made of the chain: what nobody trusted has signed costs no more than reading it.

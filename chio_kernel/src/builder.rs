@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chio_core::crypto::{Keypair, PublicKey, SigningBackend, random_hex};
@@ -23,6 +23,7 @@ use crate::store::{
     DpopNonceStore, MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage, NonceStore, ReceiptStore,
     RevocationStore, StandingStore, UsageStore,
 };
+use crate::sync::Mutex;
 use crate::tool_server::ToolServer;
 
 /// Everything a kernel works with.
@@ -202,7 +203,6 @@ impl KernelBuilder {
             accepted_after: started_at.saturating_add(dpop.max_clock_skew_secs),
             epoch: random_hex().ok().map(|random| format!("{random}.")),
         });
-        let unproven = Mutex::new(Unproven::new(settings.unproven_receipts_per_second));
         let (store, store_timer) = (patience.store, || Arc::clone(&timer));
         Ok(Kernel::new(Parts {
             clock,
@@ -218,7 +218,7 @@ impl KernelBuilder {
                 key,
                 timer: store_timer(),
                 patience: store,
-                unproven,
+                unproven: Mutex::new(Unproven::new(settings.unproven_receipts_per_second)),
                 ends: Arc::default(),
             },
             servers,

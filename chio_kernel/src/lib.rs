@@ -20,6 +20,8 @@ pub mod kernel;
 
 pub mod denial;
 
+mod sync;
+
 pub mod clock;
 
 pub mod config;

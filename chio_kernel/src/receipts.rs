@@ -1,7 +1,7 @@
 //! Writing receipts: one for every decision about a proven caller, a bounded number for everything else.
 //! A replay counts as everything else: whoever has captured a call can send it again without the key.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chio_core::crypto::SigningBackend;
@@ -15,6 +15,7 @@ use crate::config::Mode;
 use crate::fence::fenced;
 use crate::proof::ProvenCall;
 use crate::store::{KernelError, ReceiptStore};
+use crate::sync::{Mutex, lock};
 
 /// What has been found out about a call so far, for its receipt.
 pub(crate) struct Found {
@@ -102,7 +103,7 @@ impl Unproven {
 impl Ledger {
     /// Writes a receipt.
     pub(crate) async fn record(&self, event: Event, now: u64) -> Result<Receipt, KernelError> {
-        let suppressed = self.unproven().take_suppressed(now);
+        let suppressed = lock(&self.unproven).take_suppressed(now);
         self.summarise(suppressed, now).await?;
         self.append(event, now).await
     }
@@ -110,7 +111,7 @@ impl Ledger {
     /// Writes the receipt of a denial that proves nothing about anyone, if there is room for one in this second.
     pub(crate) async fn record_unproven(&self, event: Event, now: u64) -> Result<Option<Receipt>, KernelError> {
         // Admitted first: while the store is down, a second has no more attempts than it would have receipts.
-        let (admitted, suppressed) = self.unproven().admit(now);
+        let (admitted, suppressed) = lock(&self.unproven).admit(now);
         self.summarise(suppressed, now).await?;
         if !admitted {
             return Ok(None);
@@ -120,7 +121,7 @@ impl Ledger {
 
     /// Sums up the denials that have no receipt, if there are any.
     pub(crate) async fn flush(&self, now: u64) -> Result<(), KernelError> {
-        let suppressed = std::mem::take(&mut self.unproven().suppressed);
+        let suppressed = std::mem::take(&mut lock(&self.unproven).suppressed);
         self.summarise(suppressed, now).await
     }
 
@@ -131,7 +132,7 @@ impl Ledger {
         let summary = Event::Summary(Summary { suppressed, unfinished: Vec::new() });
         let written = self.append(summary, now).await;
         if written.is_err() {
-            let mut unproven = self.unproven();
+            let mut unproven = lock(&self.unproven);
             unproven.suppressed = unproven.suppressed.saturating_add(suppressed);
         }
         written.map(|_| ())
@@ -142,7 +143,7 @@ impl Ledger {
         let made = Arc::new(Mutex::new(None));
         let making = Arc::clone(&made);
         let seal = Box::new(move |head: Option<ChainHead>| {
-            let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ends = lock(&ends);
             if ends.is_empty() {
                 ends.push(head);
             }
@@ -152,19 +153,15 @@ impl Ledger {
             let (receipt, next) = Receipt::append(head, now, event, &*key)?;
             ends.retain(|end| end.map(|end| end.sequence) <= head.map(|head| head.sequence));
             ends.push(Some(next));
-            *making.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+            *lock(&making) = Some(next);
             Ok((receipt, next))
         });
         let written = fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await;
         let written = written.map_err(|lapse| KernelError::new(lapse.to_string()))??;
-        let made = *made.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = *lock(&made);
+        let mut ends = lock(&self.ends);
         ends.retain(|end| end.map(|end| end.sequence) >= made.map(|made| made.sequence));
         Ok(written)
-    }
-
-    fn unproven(&self) -> std::sync::MutexGuard<'_, Unproven> {
-        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the tests share: a small world with fixed keys and a fixed time, and the vectors that are made from it.
+//! What the tests share: a small world with fixed keys and a fixed time, the vectors that are made from it, naive models
+//! to hold the code against, and reading the documents.
 //!
 //! These are tests: a failure is a panic with a message.
 #![allow(clippy::missing_panics_doc)]
@@ -16,6 +17,10 @@ pub struct EmbeddingGuide;
 pub struct TokensGuide;
 
 pub mod documents;
+
+pub mod model;
+
+pub mod evaluator;
 
 pub mod vectors;
 

@@ -429,6 +429,8 @@ fn no_spelling_of_a_path_leads_out() {
         "file:///srv/docs/a",
         "/SRV/docs/a",
         "/srv/docs\u{2215}..\u{2215}etc/../..",
+        "/srv/docs/%2e%2e/%2e%2e/etc",
+        "/srv/docs/\u{ff0e}\u{ff0e}/etc",
     ]
     .into_iter()
     .enumerate()
@@ -439,6 +441,22 @@ fn no_spelling_of_a_path_leads_out() {
             "argument_constraint_violated",
             "{path:?}"
         );
+    }
+}
+
+#[test]
+fn no_spelling_of_a_url_leads_elsewhere() {
+    let rules = [json!({"constraint_type": "url", "hosts": ["good"]}), json!({"constraint_type": "url_safe"})];
+    let kernel = World::new().kernel();
+    for (number, rule) in rules.iter().enumerate() {
+        let chain = issue(terms(vec![Grant::new(SERVER, TOOL).argument("/url", rule).unwrap()]));
+        for url in
+            ["http://evil\\@good", "http://0x7f.1/", "http://[::ffff:169.254.169.254]/", "http://good@169.254.169.254/"]
+        {
+            let arguments = json!({"url": url}).to_string();
+            let answer = code(&kernel, call(&chain, &arguments, &format!("{number}{url}")));
+            assert_eq!(answer, "argument_constraint_violated", "{rule}: {url}");
+        }
     }
 }
 

@@ -52,10 +52,8 @@ fn keygen_makes_a_key_of_each_algorithm() {
     for (algorithm, length) in [("ed25519", 64), ("p256", 135), ("p384", 199)] {
         let made = place.chio(&format!("keygen --algorithm {algorithm} --out {algorithm}.key"));
         let key = place.public_key(&format!("{algorithm}.key"));
-        let next = format!(
-            "The private key is in {algorithm}.key: it stays there. Next:\n  \
-             chio issue --key {algorithm}.key --subject AGENT_PUBLIC_KEY --tool files/read_file --out agent.cap\n"
-        );
+        let next =
+            format!("The private key is in {algorithm}.key: it stays there. Next:\n  chio keygen --out agent.key\n");
         assert_eq!(made.done(), format!("{key}\n{next}"));
         assert_eq!(made.changed, [format!("{algorithm}.key")]);
         assert_eq!(place.mode(&format!("{algorithm}.key")), 0o600);
@@ -142,14 +140,15 @@ fn issue_says_what_it_wrote() {
     let id = serde_json::from_str::<Value>(&place.read("a.cap")).unwrap()[0]["id"].clone();
     let text = format!(
         "a.cap: capability {}\nValid until 2026-09-21T14:14:50Z. Next:\n  \
-         chio sign --key AGENT_KEY --capability a.cap --tool SERVER/TOOL --arguments '{{…}}'\n",
+         chio sign --key agent.key --capability a.cap --tool a/b --arguments '{{}}'\n",
         id.as_str().unwrap()
     );
     assert_eq!(written.done(), text);
 
     let written = place.chio(&format!("--json {words} --out b.cap")).json();
     let id = serde_json::from_str::<Value>(&place.read("b.cap")).unwrap()[0]["id"].clone();
-    assert_eq!(written, json!({"capability_file": "b.cap", "expires_at": NOW + 90, "id": id}));
+    let expected = json!({"capability_file": "b.cap", "expires_at": NOW + 90, "id": id, "warnings": []});
+    assert_eq!(written, expected);
 }
 
 #[test]
@@ -196,7 +195,7 @@ fn verify_allows_what_was_signed_and_denies_all_else() {
     let other = verify.replace("a.md", MARKER);
     let denied = place.chio(&format!("{other} {}", at(100)));
     let text = "deny   proof_binding_mismatch at proof.binding: the proof is for another `action_hash`\n\
-                docs/protocol.md says what to do.\n";
+                `chio explain proof_binding_mismatch` says what to do.\n";
     assert_eq!(denied.denied(), text);
 
     let agents = place.public_key("agent.key");
@@ -246,6 +245,33 @@ fn sign_whole_prints_the_signed_call() {
     assert_eq!((read.tool_server.as_str(), read.tool_name.as_str()), ("files", "read_file"));
 }
 
+/// The policy and the rules of the guide are ones that `chio` reads, and shows as they are written.
+#[test]
+fn the_guide_tells_what_is_so() {
+    let place = Place::furnished();
+    let guide = std::fs::read_to_string(chio_tests::repository().join("docs/guides/tokens.md")).unwrap();
+    let section = guide.split_once("\n## Policy files\n").unwrap().1.split("\n## ").next().unwrap().to_owned();
+    let policies: Vec<&str> =
+        section.split("```toml\n").skip(1).map(|text| text.split("```").next().unwrap()).collect();
+    assert!(!policies.is_empty());
+    let issue = "issue --key issuer.key --subject agent.key --out policy.cap --force";
+    for policy in policies {
+        place.write("policy.toml", policy);
+        let made = place.chio(&format!("{issue} --policy policy.toml"));
+        made.done();
+        assert_eq!(made.stderr, "", "a warning");
+    }
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next());
+    let rules: Vec<&str> = rows.filter(|rule| rule.contains(':') || ["wildcard", "url_safe"].contains(rule)).collect();
+    assert_eq!(rules.len(), 16, "{rules:?}");
+    for rule in rules {
+        place.chio(&format!("{issue} --tool a/b --arg /x={rule} --arg /y=optional:{rule}")).done();
+        let shown = place.chio("inspect policy.cap");
+        assert!(shown.done().contains(&format!("/x  {rule}\n")), "{rule}: {shown:#?}");
+        assert!(shown.stdout.contains(&format!("/y  optional:{rule}\n")), "{rule}: {shown:#?}");
+    }
+}
+
 // --- call, receipts ---
 
 #[test]
@@ -284,7 +310,7 @@ fn a_denied_call_has_its_receipt() {
                 --tool files/read_file --kernel-key kernel.key --receipts denied.jsonl --arguments";
     let denied = place.chio(&format!("{call} {{\"path\":\"/etc/{MARKER}\"}}"));
     let text = "deny   argument_constraint_violated at grants: token 0: the argument `/path` does not satisfy \
-                `path_containment`\ndocs/protocol.md says what to do.\n";
+                `path_containment`\n`chio explain argument_constraint_violated` says what to do.\n";
     assert_eq!(denied.denied(), text);
     assert_eq!(denied.changed, ["denied.jsonl"]);
     assert!(!place.read("denied.jsonl").contains(MARKER));
@@ -401,8 +427,8 @@ fn inspect_says_that_nothing_is_verified() {
         place.write(&format!("receipt{index}.json"), line);
     }
     let rows = [
-        ("agent.cap", "capability chain", "/path {\"constraint_type\":\"path_containment\",\"root\":\"/docs\"}"),
-        ("token.json", "capability token", "grants      files/read_file"),
+        ("agent.cap", "capability chain", "/path  path_containment:/docs"),
+        ("token.json", "capability token", "grants    files/read_file"),
         ("proof.json", "proof of possession", "calls       files/read_file"),
         ("call.json", "signed call", "calls       files/read_file"),
         ("receipt0.json", "receipt", "decision      allow"),
@@ -417,7 +443,10 @@ fn inspect_says_that_nothing_is_verified() {
         assert!(text.contains(line), "{shown:#?}");
 
         let value = place.chio(&format!("inspect --json {file}")).json();
-        assert_eq!(members(&value), BTreeSet::from(["document", "kind", "verified"]));
+        let mut all = BTreeSet::from(["document", "kind", "verified"]);
+        // Of whatever has a capability in it, it is told what that allows.
+        all.extend(["capability chain", "capability token", "signed call"].contains(&kind).then_some("allows"));
+        assert_eq!(members(&value), all);
         assert_eq!((&value["verified"], &value["kind"]), (&json!(false), &json!(kind)));
         if kind != "private key" {
             let document: Value = serde_json::from_str(&place.read(file)).unwrap();
@@ -553,6 +582,38 @@ fn help_and_version_say_what_there_is_to_know() {
     let version =
         format!("chio {} (P-256 and P-384: {})\n", env!("CARGO_PKG_VERSION"), chio_core::crypto::NIST_PROVIDER);
     assert_eq!(place.chio("--version").done(), version);
+}
+
+/// On a terminal there are colours and tables, which fit it; with `NO_COLOR`, no colours.
+#[test]
+fn a_terminal_gets_colours_and_tables() {
+    let place = Place::furnished();
+    let seen = |words: &str, columns: usize, no_color: &str| {
+        let line = format!("stty rows 24 cols {columns}; exec \"$CHIO\" {words}");
+        let mut command = place.command("script");
+        command.args(["-qec", &line, "/dev/null"]).env("CHIO", common::chio()).env("TERM", "xterm");
+        if no_color.is_empty() {
+            command.env_remove("NO_COLOR")
+        } else {
+            command.env("NO_COLOR", no_color)
+        };
+        let output = command.output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n"))
+    };
+    let list = "receipts list receipts.jsonl";
+    let Some(table) = seen(list, 120, "") else {
+        println!("skipped: there is no `script` to make a terminal");
+        return;
+    };
+    assert!(table.contains("\u{1b}[32mallow\u{1b}[0m") && table.contains("about"), "{table}");
+    for (words, columns) in [(list, 120), (list, 80), (list, 50), ("inspect agent.cap", 80), ("explain", 60)] {
+        let plain = seen(words, columns, "1").unwrap();
+        assert!(!plain.contains('\u{1b}'), "{plain}");
+        // A key is not broken.
+        let fits = |line: &str| line.chars().count() <= columns || line.split_whitespace().any(|word| word.len() == 64);
+        assert!(plain.lines().all(fits), "{columns}: {plain}");
+    }
+    assert!(seen("inspect agent.cap", 80, "").unwrap().contains("\u{1b}[1mtoken 0\u{1b}[0m"));
 }
 
 // --- openssl ---

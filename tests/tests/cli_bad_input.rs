@@ -36,6 +36,9 @@ const SLOTS: &[(&str, Reads)] = &[
     ("issue --key @ --subject agent.key --tool a/b", PrivateKey),
     ("issue --key issuer.key --subject @ --tool a/b", PublicKey),
     ("issue --key issuer.key --subject agent.key --grants @", Json),
+    ("attenuate --key @ --capability agent.cap --subject issuer.key", PrivateKey),
+    ("attenuate --key agent.key --capability @ --subject issuer.key", Json),
+    ("attenuate --key agent.key --capability agent.cap --subject @", PublicKey),
     ("sign --key @ --capability agent.cap $READ", PrivateKey),
     ("sign --key agent.key --capability @ $READ", Json),
     ("sign --key agent.key --capability agent.cap --tool files/read_file --arguments @", Json),
@@ -50,6 +53,8 @@ const SLOTS: &[(&str, Reads)] = &[
     ("call --key agent.key --root issuer.key --capability agent.cap --tool a/b --arguments @ $SERVE", Json),
     ("call --key agent.key --root issuer.key --capability agent.cap $READ $SERVE --kernel-key @", PrivateKey),
     ("receipts verify @", Receipts),
+    ("receipts list @", Receipts),
+    ("receipts show @ 1", Receipts),
     ("receipts verify receipts.jsonl --kernel @", PublicKey),
 ];
 

@@ -15,13 +15,17 @@ use serde_json::json;
 use crate::args::{Call, CallArgs};
 use crate::commands::{at, sign, verify};
 use crate::exit::{Exit, Failure};
-use crate::files::{self, Audience, Pending, Source};
+use crate::files;
 use crate::print::{DIM, Printer, RESET};
+use crate::source::{self, Source};
+use crate::write::{Audience, Pending};
 
 pub(crate) fn run(args: Call, printer: &Printer) -> Result<Exit, Failure> {
     let kernel_key = args.kernel_key.as_ref().is_some_and(Source::is_standard_input);
     let CallArgs { capability, arguments, .. } = &args.action;
-    files::read_once([args.key.is_standard_input(), capability.is_standard_input(), arguments == "-", kernel_key])?;
+    let root = args.root.iter().any(|root| root == "-");
+    let inputs = [args.key.is_standard_input(), capability.is_standard_input(), arguments == "-", kernel_key, root];
+    source::read_once(inputs)?;
     let key = files::read_key(&args.key)?;
     let (capability, chain) = files::read_chain(&args.action.capability)?;
     let arguments = files::read_arguments(&args.action.arguments)?;

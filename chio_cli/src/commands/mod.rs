@@ -1,8 +1,14 @@
 //! The verbs, one a file.
 
+mod attenuate;
+
 mod call;
 
+mod completions;
+
 mod demo;
+
+mod explain;
 
 mod inspect;
 
@@ -10,9 +16,15 @@ mod issue;
 
 mod keygen;
 
+mod man;
+
+mod next;
+
 mod receipts;
 
 mod sign;
+
+mod terms;
 
 mod verify;
 
@@ -20,7 +32,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chio_core::receipt::{ChainReport, ChainVerifier, Receipt, ReceiptFault};
 
-use crate::args::{Command, Receipts};
+use crate::args::Command;
 use crate::exit::{Exit, Failure};
 use crate::print::Printer;
 
@@ -28,12 +40,16 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
     match command {
         Command::Demo => demo::run(printer),
         Command::Keygen(args) => keygen::run(&args, printer),
-        Command::Issue(args) => issue::run(args, printer),
+        Command::Issue(args) => issue::run(&args, printer),
+        Command::Attenuate(args) => attenuate::run(&args, printer),
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args, printer),
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Call(args) => call::run(args, printer),
-        Command::Receipts(Receipts::Verify(args)) => receipts::verify(&args, printer),
+        Command::Receipts(args) => receipts::run(&args, printer),
+        Command::Explain(args) => explain::run(&args, printer),
+        Command::Completions(args) => completions::run(&args, printer),
+        Command::Man(args) => man::run(&args, printer),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `chio sign`
 
 use chio_core::canonical::{self, Limits};
-use chio_core::capability::{CapabilityChain, CapabilityToken};
+use chio_core::capability::CapabilityChain;
 use chio_core::crypto::Keypair;
 use chio_core::digest::Arguments;
 use chio_core::dpop::{DpopProof, DpopProofBody};
@@ -12,10 +12,11 @@ use crate::commands::{at, random};
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print;
+use crate::source;
 
 pub(crate) fn run(args: &Sign) -> Result<Exit, Failure> {
     let CallArgs { capability, arguments, .. } = &args.action;
-    files::read_once([args.key.is_standard_input(), capability.is_standard_input(), arguments == "-"])?;
+    source::read_once([args.key.is_standard_input(), capability.is_standard_input(), arguments == "-"])?;
     let key = files::read_key(&args.key)?;
     let (bytes, chain) = files::read_chain(&args.action.capability)?;
     let arguments = files::read_arguments(&args.action.arguments)?;
@@ -46,13 +47,19 @@ pub(crate) fn sign(
     nonce: String,
     issued_at: u64,
 ) -> Result<DpopProof, Failure> {
-    let leaf: &CapabilityToken = chain.leaf();
-    if key.public_key() != leaf.subject {
-        let what = format!("the capability is for the key {}, and this is {}", leaf.subject, key.public_key());
-        return Err(Failure::new(what, "use the key it was issued to, or have one issued to this key"));
-    }
-    let body = DpopProofBody::new(leaf, (&tool.server, &tool.tool), arguments, nonce, issued_at);
+    check_holder(key, chain)?;
+    let body = DpopProofBody::new(chain.leaf(), (&tool.server, &tool.tool), arguments, nonce, issued_at);
     DpopProof::sign(body, key).map_err(|error| Failure::new(error, "check the key"))
+}
+
+/// The leaf's subject is whose key this is.
+pub(crate) fn check_holder(key: &Keypair, chain: &CapabilityChain) -> Result<(), Failure> {
+    let (subject, key) = (&chain.leaf().subject, key.public_key());
+    if key == *subject {
+        return Ok(());
+    }
+    let what = format!("the capability is for the key {subject}, and this is {key}");
+    Err(Failure::new(what, "use the key it was issued to, or have one issued to this key"))
 }
 
 /// The proof as it is sent.

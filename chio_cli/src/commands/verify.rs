@@ -9,10 +9,12 @@ use crate::commands::at;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print::{DIM, GREEN, Printer, RED, RESET};
+use crate::source;
 
 pub(crate) fn run(args: &Verify, printer: &Printer) -> Result<Exit, Failure> {
     let CallArgs { capability, arguments, .. } = &args.action;
-    files::read_once([args.proof.is_standard_input(), capability.is_standard_input(), arguments == "-"])?;
+    let root = args.root.iter().any(|root| root == "-");
+    source::read_once([root, args.proof.is_standard_input(), capability.is_standard_input(), arguments == "-"])?;
     let at = at(args.at)?;
     let (capability, _) = files::read_chain(&args.action.capability)?;
     let proof = files::read_proof(&args.proof)?;
@@ -56,6 +58,6 @@ pub(crate) fn run(args: &Verify, printer: &Printer) -> Result<Exit, Failure> {
 pub(crate) fn deny(denial: &Denial, printer: &Printer) -> Result<(), Failure> {
     let (code, step) = (denial.code(), denial.step().name());
     let text =
-        format!("{RED}deny{RESET}   {code} at {step}: {denial}\n{DIM}docs/protocol.md says what to do.{RESET}\n");
+        format!("{RED}deny{RESET}   {code} at {step}: {denial}\n`chio explain {code}` {DIM}says what to do.{RESET}\n");
     printer.answer(&json!({"decision": "deny", "code": code, "step": step, "reason": denial.to_string()}), &text)
 }

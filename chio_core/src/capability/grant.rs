@@ -87,6 +87,12 @@ impl Grant {
         self.arguments.as_ref().map_or(Ok(()), |rules| rules.root.cover(arguments, &place, effort))
     }
 
+    /// What a token must not be signed with: a pattern that cannot be used.
+    pub(super) fn check_patterns(&self) -> Result<(), FormatError> {
+        let mut rules = self.arguments.iter().flat_map(ArgumentRules::iter);
+        rules.try_for_each(|(_, rule)| rule.check_patterns())
+    }
+
     /// What a token must not carry: an empty, over-long or unprintable name.
     pub(super) fn check(&self) -> Result<(), FormatError> {
         let good = |name: &str| !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);

@@ -91,7 +91,8 @@ impl CapabilityToken {
             subject: terms.subject,
         };
         token.id = token.contents_id()?.to_string();
-        token.check().map_err(|error| SignError::Document(error.to_string()))?;
+        let checked = token.check().and_then(|()| token.grants.iter().try_for_each(Grant::check_patterns));
+        checked.map_err(|error| SignError::Document(error.to_string()))?;
         token.signature = issuer.sign(&token.signed_bytes()?)?;
         Ok(token)
     }

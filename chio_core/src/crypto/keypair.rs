@@ -78,7 +78,7 @@ impl Keypair {
 /// 32 lower-case hex digits from the operating system's random source: a nonce, or the serial of a token.
 /// Fails where it has no random bytes to give, and without the feature `os`.
 pub fn random_hex() -> Result<String, SignError> {
-    Ok(hex::encode(*random::<16>()?))
+    Ok(base16ct::lower::encode_string(&*random::<16>()?))
 }
 
 fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, SignError> {

@@ -196,7 +196,7 @@ macro_rules! prefixed_hex {
     ($($text:ty)*) => {$(
         impl fmt::Display for $text {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}{}", self.algorithm.prefix(), hex::encode(&self.bytes))
+                write!(f, "{}{}", self.algorithm.prefix(), base16ct::lower::encode_string(&self.bytes))
             }
         }
 
@@ -206,9 +206,8 @@ macro_rules! prefixed_hex {
             fn from_str(text: &str) -> Result<Self, FormatError> {
                 let (algorithm, digits) = Algorithm::of_text(text);
                 // What is not hex, or too long to be any, has no bytes: and so not the right number of them.
-                let lower = digits.len() <= 256 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-                let bytes = if lower { hex::decode(digits).unwrap_or_default() } else { Vec::new() };
-                Self::from_bytes(algorithm, bytes)
+                let digits = Some(digits).filter(|digits| digits.len() <= 256).unwrap_or_default();
+                Self::from_bytes(algorithm, base16ct::lower::decode_vec(digits).unwrap_or_default())
             }
         }
 

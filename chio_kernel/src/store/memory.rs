@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::ready;
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::PoisonError;
 
 use chio_core::digest::Digest;
 use chio_core::receipt::{ChainHead, Receipt};
@@ -13,11 +13,7 @@ use super::{
     Allowance, BoxFuture, KernelError, ReceiptStore, RevocationStore, Seal, Spending, Standing, StandingStore,
     UsageStore,
 };
-
-// A panic cannot leave a half-made change behind: each is complete before anything in it could panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::sync::{Mutex, RwLock, lock};
 
 fn answer<'a, T: Send + 'a>(answer: T) -> BoxFuture<'a, Result<T, KernelError>> {
     Box::pin(ready(Ok(answer)))
@@ -158,9 +154,8 @@ pub struct MemoryStandings {
 
 impl Default for MemoryStandings {
     fn default() -> Self {
-        let capacity = NonZeroUsize::new(65_536).unwrap_or(NonZeroUsize::MIN);
         let mut failures = LruCache::unbounded_with_hasher(std::hash::RandomState::new());
-        failures.resize(capacity);
+        failures.resize(NonZeroUsize::new(65_536).unwrap_or(NonZeroUsize::MIN));
         Self { standings: RwLock::default(), failures: Mutex::new(failures) }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::future::ready;
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chio_core::digest::Digest;
@@ -12,6 +11,7 @@ use hashbrown::HashTable;
 
 use super::{BoxFuture, KernelError, NonceAnswer, NonceClaim, NonceStore};
 use crate::clock::{ForwardClock, SystemClock};
+use crate::sync::{Mutex, lock};
 
 /// Remembers nonces in memory: an LRU-ordered map of fixed-size digests.
 ///
@@ -87,16 +87,13 @@ impl DpopNonceStore {
         let entry = Entry { key: half(&claim.key), account: self.hasher.hash_one(claim.account), until: claim.until };
         let hash = self.hasher.hash_one(entry.key);
         let index = usize::try_from(hash >> 32).unwrap_or_default().checked_rem(self.shards.len());
-        let Some(shard) = index.and_then(|index| self.shards.get(index)) else { return NonceAnswer::Full };
-        // Every change of a shard is complete before anything in it could panic.
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        shard.claim(entry, hash, claim.now, &self.hasher)
+        let shard = index.and_then(|index| self.shards.get(index));
+        shard.map_or(NonceAnswer::Full, |shard| lock(shard).claim(entry, hash, claim.now, &self.hasher))
     }
 
     /// How many nonces are remembered, expired ones that nobody has dropped yet included.
     pub fn len(&self) -> usize {
-        let len = |shard: &Mutex<Shard>| shard.lock().unwrap_or_else(PoisonError::into_inner).queue.len();
-        self.shards.iter().map(len).sum()
+        self.shards.iter().map(|shard| lock(shard).queue.len()).sum()
     }
 
     /// Whether none is remembered.

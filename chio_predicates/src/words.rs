@@ -1,0 +1,194 @@
+//! Command lines that a shell only splits into words.
+
+use crate::path::is_unseen;
+
+/// The words of a command line that is nothing but words: no operator, no expansion, no comment, no line break, nothing that
+/// a POSIX shell, bash or zsh would make something else of. Words may stand in quotes; the first one, the program, may not.
+/// None where there is anything else.
+pub fn split(line: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ' ' | '\t' => words.extend(word.take()),
+            '\'' | '"' if words.is_empty() => return None,
+            '\'' | '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next()? {
+                        end if end == c => break,
+                        inside if is_literal(inside, c) => word.push(inside),
+                        _ => return None,
+                    }
+                }
+            }
+            _ if is_plain(c, word.as_deref()) => word.get_or_insert_default().push(c),
+            _ => return None,
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+/// What stands for itself in quotes. A line break would, and is refused: whoever logs the line or sends it on has two.
+fn is_literal(c: char, quote: char) -> bool {
+    !c.is_control() && !is_unseen(c) && (quote == '\'' || !matches!(c, '$' | '`' | '\\' | '!'))
+}
+
+/// What stands for itself outside of quotes. `#`, `~` and `=` do where a word has begun, and `=` not in the first
+/// word, where it would set a variable; a tilde after `=` or `:` is the home of somebody.
+fn is_plain(c: char, word: Option<&str>) -> bool {
+    match c {
+        '#' | '=' => word.is_some(),
+        '~' => word.is_some_and(|word| !word.ends_with([':', '='])),
+        _ if c.is_ascii() => c.is_ascii_alphanumeric() || "%+,-./:@_".contains(c),
+        _ => !c.is_control() && !c.is_whitespace() && !is_unseen(c),
+    }
+}
+
+/// Whether it can name a program: one word, and not one that would set a variable.
+pub fn is_program(name: &str) -> bool {
+    !name.contains('=') && split(name).is_some_and(|words| words == [name])
+}
+
+/// Whether the line is nothing but words, and the first is one of these programs, letter for letter. What the program makes
+/// of the other words is not judged.
+pub fn starts_one_of(line: &str, programs: &[String]) -> bool {
+    split(line).is_some_and(|words| words.first().is_some_and(|first| programs.contains(first)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    #[test]
+    fn words_and_what_is_more_than_words() {
+        let programs = ["git".to_owned(), "/usr/bin/ls".to_owned()];
+        for (line, words) in [
+            ("git", vec!["git"]),
+            ("  git \t status ", vec!["git", "status"]),
+            ("git commit -m 'it''s $HOME; `x`'", vec!["git", "commit", "-m", "its $HOME; `x`"]),
+            ("git log --since=\"two days\" HEAD~2", vec!["git", "log", "--since=two days", "HEAD~2"]),
+            ("git show a#b ''", vec!["git", "show", "a#b", ""]),
+            ("/usr/bin/ls ./a,b:c@d_e%+é", vec!["/usr/bin/ls", "./a,b:c@d_e%+é"]),
+        ] {
+            assert_eq!(
+                split(line).as_deref(),
+                Some(&*words.into_iter().map(str::to_owned).collect::<Vec<_>>()),
+                "{line}"
+            );
+            assert!(starts_one_of(line, &programs), "{line}");
+        }
+        for line in [
+            "",
+            " ",
+            "ls",
+            "git2",
+            "GIT",
+            "'git'",
+            "g''it",
+            "\"git\"",
+            "./git",
+            "git;id",
+            "git ; id",
+            "git|id",
+            "git||id",
+            "git&",
+            "git&&id",
+            "git\nid",
+            "git a\nid",
+            "git a\r\nid",
+            "git $(id)",
+            "git `id`",
+            "git \"$(id)\"",
+            "git \"`id`\"",
+            "git \"a\\\"b\"",
+            "git $HOME",
+            "git ${IFS}x",
+            "git >f",
+            "git <f",
+            "git 2>&1",
+            "git <(id)",
+            "git (id)",
+            "git {a,b}",
+            "git *",
+            "git ?",
+            "git [a]",
+            "git ~",
+            "git ~root",
+            "git a=~",
+            "git #x",
+            "git a\\ b",
+            "git !!",
+            "git \"!!\"",
+            "git ^a^b",
+            "git 'a",
+            "git \"a",
+            "git a'",
+            "git '\n'",
+            "git \0",
+            "git '\0'",
+            "git \u{a0}x",
+            "git\u{a0}",
+            "git a\u{2028}b",
+            "git \u{202e}x",
+            "git 'a\u{200b}'",
+            "GIT_SSH=x git",
+            "git =ls",
+            "g\u{456}t",
+            "ｇｉｔ",
+            "git\u{b}x",
+            "git \u{1b}[0m",
+            "git a\u{85}b",
+        ] {
+            assert!(!starts_one_of(line, &programs), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_programs() {
+        for name in ["git", "/usr/bin/git", "g++", "x.y_z-1"] {
+            assert!(is_program(name), "{name}");
+        }
+        for name in ["", "a b", " a", "a=b", "'a'", "a;b", "$a", "a\n", "~/a", "#a"] {
+            assert!(!is_program(name), "{name:?}");
+        }
+    }
+
+    /// The words that a real shell makes of a line.
+    fn words_of(shell: &str, line: &str) -> Option<Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("show() {{ for word; do printf '%s\\0' \"$word\"; done; }}\nshow {line}");
+        let output =
+            Command::new(shell).args(["-c", &script]).current_dir(&folder).env("HOME", "/home/x").output().ok()?;
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {line:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        Some(text.split_terminator('\0').map(str::to_owned).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 96 }, ..ProptestConfig::default() })]
+
+        /// What passes is split by real shells as it is here.
+        #[test]
+        #[cfg_attr(miri, ignore = "starts shells")]
+        fn shells_agree(line in r#"x([ \t]{1,2}[a-c$'"`\\~=:#!*?;&|<>(){}\[\]%^@\n\u{a0}é/-]{0,6}){1,3}"#) {
+            if let Some(words) = split(&line) {
+                for shell in ["sh", "bash"] {
+                    prop_assert!(words_of(shell, &line).is_none_or(|theirs| theirs == words), "{} {:?}", shell, line);
+                }
+            }
+        }
+
+        #[test]
+        fn quoted_words_come_back(words in prop::collection::vec("[ -&(-~é]{0,8}", 0..4)) {
+            let quoted: String = words.iter().map(|word| format!(" '{word}'")).collect();
+            let mut expected = vec!["x".to_owned()];
+            expected.extend(words);
+            prop_assert_eq!(split(&format!("x{quoted}")), Some(expected));
+        }
+    }
+}

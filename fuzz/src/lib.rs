@@ -1,0 +1,20 @@
+//! What the fuzz targets check. Each takes bytes and panics where a law is broken; `fuzz_targets/` has no more than the
+//! doors, so that stable Rust can run the kept corpora too (`tests/corpus.rs`).
+
+pub mod bytes;
+
+pub mod reading;
+
+pub mod edit;
+
+pub mod genuine;
+
+pub mod canonical_json;
+
+pub mod capability_chain;
+
+pub mod dpop_proof;
+
+pub mod kernel_call;
+
+pub mod nonce_store;
