@@ -1,5 +1,5 @@
-//! What the tests share: a small world with fixed keys and a fixed time, the vectors that are made from it, and naive
-//! models to hold the code against.
+//! What the tests share: a small world with fixed keys and a fixed time, the vectors that are made from it, naive models
+//! to hold the code against, and reading the documents.
 //!
 //! These are tests: a failure is a panic with a message.
 #![allow(clippy::missing_panics_doc)]
@@ -7,6 +7,16 @@
 #[doc = include_str!("../../README.md")]
 #[cfg(doctest)]
 pub struct Readme;
+
+#[doc = include_str!("../../docs/guides/embedding.md")]
+#[cfg(doctest)]
+pub struct EmbeddingGuide;
+
+#[doc = include_str!("../../docs/guides/tokens.md")]
+#[cfg(doctest)]
+pub struct TokensGuide;
+
+pub mod documents;
 
 pub mod model;
 

@@ -3,26 +3,8 @@
 use std::process::Command;
 
 use chio_kernel::Denial;
+use chio_tests::documents::{self, commands, read};
 use chio_tests::{repository, vectors};
-
-fn read(file: &str) -> String {
-    std::fs::read_to_string(repository().join(file)).unwrap()
-}
-
-/// The lines of every `sh` block of a document.
-fn commands(text: &str) -> String {
-    let mut inside = false;
-    let mut commands = String::new();
-    for line in text.lines() {
-        match line {
-            "```sh" => inside = true,
-            "```" => inside = false,
-            line if inside => commands.push_str(&format!("{line}\n")),
-            _ => {}
-        }
-    }
-    commands
-}
 
 #[test]
 fn the_readmes_commands_run_as_written() {
@@ -30,13 +12,7 @@ fn the_readmes_commands_run_as_written() {
     assert!(script.starts_with("cargo run"), "the first command shows it working");
     // The test command runs this very test.
     let script = script.replace("cargo test --workspace\n", "");
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &script])
-        .current_dir(repository())
-        .output()
-        .expect("bash is there");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{out}\n{err}");
+    let out = documents::run(&script, |bash| bash.current_dir(repository()));
     for expected in ["nonce_replayed", "NOT VERIFIED", "allow", "proof_binding_mismatch", "2 receipts, unbroken"] {
         assert!(out.contains(expected), "{expected}:\n{out}");
     }

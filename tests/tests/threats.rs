@@ -4,26 +4,27 @@ use std::future::{pending, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chio_core::capability::{Grant, MAX_CHAIN_BYTES, Terms};
+use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, MAX_CHAIN_BYTES, Terms};
+use chio_core::crypto::SigningBackend as _;
 use chio_core::digest::Digest;
-use chio_core::dpop::DpopProofBody;
+use chio_core::dpop::{DpopProof, DpopProofBody};
 use chio_core::error::excerpt;
-use chio_core::receipt::Receipt;
+use chio_core::receipt::{Decision, Event, Receipt, Verdict};
 use chio_kernel::clock::NoPatience;
 use chio_kernel::config::Mode;
 use chio_kernel::guard::{Guard, GuardAnswer, GuardView};
 use chio_kernel::store::{
-    Allowance, BoxFuture, DpopNonceStore, KernelError, NonceAnswer, NonceClaim, NonceStore, ReceiptStore,
-    RevocationStore, Seal, Spending, Standing, StandingStore, UsageStore,
+    Allowance, BoxFuture, DpopNonceStore, KernelError, MemoryReceipts, NonceAnswer, NonceClaim, NonceStore,
+    ReceiptStore, RevocationStore, Seal, Spending, Standing, StandingStore, UsageStore,
 };
 use chio_kernel::tool_server::Tools;
 use chio_kernel::{Denial, Kernel, Settings, SignedCall, Stores};
-use chio_tests::vectors;
 use chio_tests::world::{
     self, ARGUMENTS, NOW, SERVER, TOOL, World, agent, body, call, call_with, capability, code, delegated, docs_grant,
     helper, honest, issue, issuer, terms,
 };
-use serde_json::Value;
+use chio_tests::{documents, repository, vectors};
+use serde_json::{Value, json};
 
 /// How a store fails.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +163,9 @@ fn no_mode_dispatches_a_call_whose_receipt_cannot_be_written() {
         let stores = Stores { receipts: Arc::new(Failing(Fails::WithAnError)), ..Stores::default() };
         let (kernel, dispatched) = counted(stores, mode);
         assert_eq!(code(&kernel, honest("n")), "store_unavailable", "{mode:?}");
+        let unproven = SignedCall { proof: None, ..honest("m") };
+        let expected = if mode == Mode::Enforce { "proof_missing" } else { "store_unavailable" };
+        assert_eq!(code(&kernel, unproven), expected, "{mode:?}");
         assert_eq!(dispatched.load(Ordering::SeqCst), 0, "{mode:?}");
     }
 }
@@ -286,9 +290,110 @@ fn no_setting_makes_a_kernel_read_a_longer_chain() {
     assert_eq!(code(&kernel, call), "capability_malformed");
 }
 
+/// What a comparison costs grows with the value: each of these looks at all of it.
+#[test]
+fn a_long_value_is_not_looked_at_for_ever() {
+    let kernel = World::new().kernel();
+    let root = issue(terms(vec![Grant::new(SERVER, TOOL)]));
+    let check = json!({"constraint_type": "not_one_of", "excluded": [1]});
+    let rule = json!({"constraint_type": "all", "constraints": vec![check; 1000]});
+    let grant = Grant::new(SERVER, TOOL).argument("/a", &rule).unwrap();
+    let leaf = Terms { subject: agent().public_key(), max_depth: 0, ..terms(vec![grant]) };
+    let chain = root.attenuate(leaf, &agent()).unwrap();
+    for (length, expected) in [(10, ""), (100_000, "argument_constraint_violated")] {
+        let arguments = json!({"a": "x".repeat(length)}).to_string();
+        assert_eq!(code(&kernel, call(&chain, &arguments, &length.to_string())), expected);
+    }
+}
+
 #[test]
 fn what_turns_a_line_around_is_not_told() {
     for c in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202e}', '\u{2066}', '\u{2069}', '\u{2028}', '\u{9b}'] {
         assert_eq!(excerpt(&format!("a{c}b")), "a?b", "U+{:04X}", u32::from(c));
+    }
+}
+
+#[test]
+fn receipts_in_memory_are_bounded() {
+    let store = MemoryReceipts::default();
+    let key = world::kernel_key();
+    let append = || {
+        let key = key.clone();
+        // An allow is not signed, and so is quickly made.
+        let event = || {
+            Event::Decision(Decision {
+                verdict: Verdict::Allow,
+                code: None,
+                step: None,
+                mode: String::new(),
+                capability_id: None,
+                subject: None,
+                tool_server: String::new(),
+                tool_name: String::new(),
+                action_hash: None,
+                proof_hash: None,
+            })
+        };
+        pollster::block_on(store.append(Box::new(move |head| Receipt::append(head, NOW, event(), &key)))).unwrap();
+    };
+    (0..65_540).for_each(|_| append());
+    let kept = store.all();
+    assert_eq!((kept.len(), kept[0].body.sequence), (65_536, 5));
+}
+
+/// A signature covers the name of its schema: that of a token proves no call, and that of a proof issues no token.
+#[test]
+fn a_signature_of_one_kind_of_document_is_none_of_another() {
+    let kernel = World::new().kernel();
+    let chain = delegated(vec![docs_grant()]);
+    let token = chain.leaf();
+    // The agent signed this token, as it signs its calls.
+    let proof = DpopProof { body: body(&capability(), ARGUMENTS, "n"), signature: token.signature.clone() };
+    let call = SignedCall { proof: Some(proof.to_bytes().unwrap()), ..honest("n") };
+    assert_eq!(code(&kernel, call), "proof_signature_invalid");
+    let proof = DpopProof::sign(body(&capability(), ARGUMENTS, "m"), &agent()).unwrap();
+    let forged = CapabilityToken { signature: proof.signature, ..token.clone() };
+    let tokens = [capability().leaf().clone(), forged];
+    let call = call_with(&chain, ARGUMENTS, body(&chain, ARGUMENTS, "m"), &helper());
+    let capability = serde_json::to_vec(&tokens).unwrap();
+    assert_eq!(code(&kernel, SignedCall { capability, ..call }), "capability_signature_invalid");
+}
+
+/// A token or a proof of another schema is refused, whatever else is right about it.
+#[test]
+fn a_document_of_another_schema_is_refused() {
+    let kernel = World::new().kernel();
+    let mut token = capability().leaf().clone();
+    token.schema = "chio.capability_token.v2".into();
+    token.id = token.contents_id().unwrap().to_string();
+    token.signature = issuer().sign(&token.signed_bytes().unwrap()).unwrap();
+    let chain = CapabilityChain::root(token);
+    assert_eq!(code(&kernel, call(&chain, ARGUMENTS, "n")), "capability_malformed");
+}
+
+#[test]
+fn what_is_built_is_what_was_locked_and_has_no_unsafe_code_of_ours() {
+    let lock = documents::read("Cargo.lock");
+    for package in lock.split("[[package]]").skip(1) {
+        let registry = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
+        let theirs = package.contains(registry) && package.contains("checksum = ");
+        assert!(theirs || !package.contains("source = ") && package.contains("name = \"chio_"), "{package}");
+    }
+    // Fails where the manifests ask for something else than was locked.
+    let locked = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--workspace", "--depth", "0"])
+        .current_dir(repository())
+        .output()
+        .unwrap();
+    assert!(locked.status.success(), "{}", String::from_utf8_lossy(&locked.stderr));
+
+    assert!(documents::read("Cargo.toml").contains("unsafe_code = \"forbid\""));
+    for member in
+        documents::read("Cargo.toml").split('"').filter(|word| word.starts_with("chio_") && !word.contains(' '))
+    {
+        if repository().join(member).join("Cargo.toml").is_file() {
+            let manifest = documents::read(format!("{member}/Cargo.toml"));
+            assert!(manifest.contains("[lints]\nworkspace = true"), "{member} has lints of its own");
+        }
     }
 }

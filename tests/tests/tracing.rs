@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use chio_tests::world::{self, World, agent, body, call, call_with, docs_grant, honest, issue, terms, thief};
+use chio_tests::world::{
+    self, ARGUMENTS, World, agent, body, call, call_with, docs_grant, honest, issue, terms, thief,
+};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -25,6 +27,31 @@ impl<'a> MakeWriter<'a> for Log {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+}
+
+/// Whoever can send bytes could otherwise fill the disk on which the log is.
+#[test]
+fn a_stranger_writes_nothing_into_a_log_at_its_usual_level() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+    let kernel = World::new().kernel();
+    let usual = issue(terms(vec![docs_grant()]));
+    let stolen = |nonce: &str| call_with(&usual, ARGUMENTS, body(&usual, ARGUMENTS, nonce), &thief());
+    let bare = || chio_kernel::SignedCall { proof: None, capability: b"[]".to_vec(), ..honest("a") };
+    tracing::subscriber::with_default(subscriber, || {
+        assert_eq!(world::code(&kernel, honest("a")), "");
+        for (call, expected) in [
+            (honest("a"), "nonce_replayed"),
+            (stolen("b"), "proof_signature_invalid"),
+            (bare(), "capability_malformed"),
+        ] {
+            assert_eq!(world::code(&kernel, call), expected);
+        }
+        assert_eq!(String::from_utf8_lossy(&log.0.lock().unwrap()), "");
+        // A caller who is proven, and is denied, is told of.
+        assert_eq!(world::code(&kernel, call(&usual, "{}", "c")), "argument_missing");
+    });
+    assert!(String::from_utf8_lossy(&log.0.lock().unwrap()).contains("argument_missing"));
 }
 
 #[test]
