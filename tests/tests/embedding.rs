@@ -166,7 +166,7 @@ fn off_mode_verifies_nothing_and_says_so() {
     let bare = SignedCall { capability: Vec::new(), proof: None, ..honest("n") };
     assert_eq!(code(&kernel, bare), "");
     let Event::Decision(decision) = &receipts.all()[0].body.event else { panic!("a decision") };
-    assert_eq!(decision.mode, "off");
+    assert_eq!((decision.mode.as_str(), &decision.code), ("off", &None));
 }
 
 #[test]
