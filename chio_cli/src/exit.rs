@@ -1,6 +1,6 @@
 //! How the command ends.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
 /// The exit codes, for scripts to rely on.
@@ -47,6 +47,24 @@ impl Failure {
 
 /// A text without what would move a cursor, colour a line or turn its direction.
 pub(crate) fn printable(text: &str) -> String {
-    let unseen = |c: char| c.is_control() || chio_core::error::excerpt(c.encode_utf8(&mut [0; 4])) == "?" && c != '?';
-    text.chars().map(|c| if unseen(c) { '?' } else { c }).collect()
+    text.chars().map(|c| if is_unseen(c) { '?' } else { c }).collect()
+}
+
+/// A JSON text of several lines in which those characters are escaped: it still says the same.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !is_unseen(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    out
+}
+
+fn is_unseen(c: char) -> bool {
+    c.is_control() || chio_core::error::excerpt(c.encode_utf8(&mut [0; 4])) == "?" && c != '?'
 }

@@ -24,7 +24,7 @@ impl Printer {
 
     /// The answer, in the one form or the other. Text may have colour: it is taken out where nobody would see it.
     pub(crate) fn answer(&self, value: &Value, text: &str) -> Result<(), Failure> {
-        raw(&if self.json { format!("{value}\n") } else { text.to_owned() })
+        if self.json { document(&format!("{value}\n")) } else { raw(text) }
     }
 
     /// What went wrong. A standard error that is closed leaves the exit code to tell.
@@ -49,7 +49,13 @@ impl Printer {
     }
 }
 
-/// A document that was asked for.
+/// A document that was asked for, to the byte: what takes colour out of a text would take more out of this one.
+pub(crate) fn document(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| closed(&error))
+}
+
+/// A text for people.
 pub(crate) fn raw(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| closed(&error))

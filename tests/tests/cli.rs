@@ -303,6 +303,43 @@ fn call_answers_and_keeps_receipts() {
     assert_eq!(answer, json!({"decision": "allow", "receipt": 2, "result": result}));
 }
 
+/// A text that is made plain for a terminal loses what only looks like a part of a colour.
+#[test]
+fn what_is_printed_is_the_document_to_the_byte() {
+    let place = Place::furnished();
+    place.write("grants.json", "[{\"tool_server\":\"files\",\"tool_name\":\"read_file\",\"arguments\":{\"/path\":{\"constraint_type\":\"exact\",\"value\":\"a\u{7f}b\u{9b}c\"}}}]");
+    let printed = place.chio("issue --key issuer.key --subject agent.key --grants grants.json").done().to_owned();
+    place.write("printed.cap", &printed);
+    place.write("odd.json", "{\"path\":\"a\u{7f}b\u{9b}c\"}");
+    let of = "--capability printed.cap --tool files/read_file --arguments odd.json";
+    place.write("odd.proof", place.chio(&format!("sign --key agent.key {of}")).done());
+    place.chio(&format!("verify --root issuer.key --proof odd.proof {of}")).done();
+    let whole = place.chio(&format!("sign --whole --key agent.key {of}")).done().to_owned();
+    assert!(whole.contains("a\u{7f}b\u{9b}c"), "{whole:?}");
+    let shown = place.chio("--json inspect printed.cap").json();
+    assert_eq!(shown["document"][0]["grants"][0]["arguments"]["/path"]["value"], "a\u{7f}b\u{9b}c");
+}
+
+#[test]
+fn what_a_file_says_moves_no_cursor() {
+    let place = Place::furnished();
+    let said = "x\u{9b}31m \u{202e}y\u{7f} \u{1b}[31m ü\n";
+    place.write("docs/a.md", said);
+    let call = |words: &str| {
+        place.chio(&format!(
+            "{words} call --key agent.key --root issuer.key --capability agent.cap {READ} --files docs --mount /docs"
+        ))
+    };
+    let shown = call("").done().to_owned();
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{shown:?}");
+    assert!(shown.contains(r"x\u009b31m \u202ey\u007f \u001b[31m ü\n"), "{shown:?}");
+    // It is still JSON that says the same, and a program is given it as it is.
+    let (json, _) = shown.rsplit_once("}\n").unwrap();
+    let value: Value = serde_json::from_str(&format!("{json}}}")).unwrap();
+    assert_eq!(value["text"], said);
+    assert_eq!(call("--json").json()["result"]["text"], said);
+}
+
 #[test]
 fn a_denied_call_has_its_receipt() {
     let place = Place::furnished();

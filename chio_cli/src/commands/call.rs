@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::args::{Call, CallArgs};
 use crate::commands::{at, sign, verify};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, escaped};
 use crate::files;
 use crate::print::{DIM, Printer, RESET};
 use crate::source::{self, Source};
@@ -69,7 +69,9 @@ pub(crate) fn run(args: Call, printer: &Printer) -> Result<Exit, Failure> {
             format!("the call was allowed, and the tool failed: {}", without_values(&error.to_string(), &arguments));
         Failure::new(what, "check the arguments; the tools of a directory are told of in `chio call --help`")
     })?;
-    let mut text = serde_json::to_string_pretty(&result).map_err(|error| Failure::new(error, "report this"))?;
+    let text = serde_json::to_string_pretty(&result).map_err(|error| Failure::new(error, "report this"))?;
+    // A file that was read may say anything; to a terminal it is text.
+    let mut text = escaped(&text);
     let _ = write!(text, "\n{DIM}Allowed; receipt {} says how it ended.", receipt.body.sequence);
     if let Some(path) = &args.receipts {
         let _ =

@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Sign) -> Result<Exit, Failure> {
     let arguments = files::read_arguments(&args.action.arguments)?;
     let proof = sign(&key, &chain, &args.action.tool, &arguments, random()?, at(args.at)?)?;
     if !args.whole {
-        print::raw(&format!("{}\n", text(&proof)?))?;
+        print::document(&format!("{}\n", text(&proof)?))?;
         return Ok(Exit::Done);
     }
     let limits = Limits::bytes(Arguments::MAX_BYTES);
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Sign) -> Result<Exit, Failure> {
         "tool_name": args.action.tool.tool,
         "tool_server": args.action.tool.server,
     });
-    print::raw(&format!("{call}\n"))?;
+    print::document(&format!("{call}\n"))?;
     Ok(Exit::Done)
 }
 

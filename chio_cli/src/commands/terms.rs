@@ -132,7 +132,7 @@ impl Finished<'_> {
             self.warnings.iter().for_each(|warning| printer.warning(warning, HELP));
         }
         let Some(out) = out else {
-            print::raw(&String::from_utf8_lossy(&bytes))?;
+            print::document(&String::from_utf8_lossy(&bytes))?;
             return Ok(Exit::Done);
         };
         let leaf = self.chain.leaf();
