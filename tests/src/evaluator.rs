@@ -3,6 +3,8 @@
 //! It was written from sections 3 to 8 of `docs/protocol.md`, and not from the code, so that the two can be held
 //! against each other. It is slow, and it knows nothing of signatures: the tokens are supposed to be whose they say.
 
+mod texts;
+
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
@@ -146,8 +148,14 @@ pub fn passes(constraint: &Value, value: &Value) -> bool {
         Some("wildcard") => true,
         Some("all") => array(of("constraints")).iter().all(|constraint| passes(constraint, value)),
         Some("any") => array(of("constraints")).iter().any(|constraint| passes(constraint, value)),
-        Some("path_containment") => is_inside(value, of("root")),
-        // What is not known denies.
+        Some("path_containment") => texts::is_inside(value, of("root")),
+        Some("max_length") => {
+            value.as_str().is_some_and(|text| of("max").as_u64().is_some_and(|max| text.chars().count() as u64 <= max))
+        }
+        Some("pattern") => texts::matches(value, of("glob")),
+        Some("cidr") => texts::is_in_network(value, of("network")),
+        Some("shell_words") => texts::is_command(value, of("programs")),
+        // What is not known denies. Not written here yet, and so not generated: `regex`, `url`, `url_safe`.
         _ => false,
     }
 }
@@ -180,47 +188,6 @@ fn in_range(constraint: &Value, value: &Value) -> bool {
         .and_then(Value::as_f64)
         .is_none_or(|max| if inclusive("max_inclusive") { value <= max } else { value < max });
     above && below
-}
-
-/// Section 8: what looks like a dot or a separator, or becomes one in a Unicode normal form.
-const LOOK_ALIKE: [char; 18] = [
-    '\u{2024}', '\u{2025}', '\u{fe30}', '\u{fe52}', '\u{ff0e}', '\u{2044}', '\u{2100}', '\u{2101}', '\u{2105}',
-    '\u{2106}', '\u{2215}', '\u{29f8}', '\u{ff0f}', '\u{2216}', '\u{29f5}', '\u{29f9}', '\u{fe68}', '\u{ff3c}',
-];
-
-/// Section 8: a plain text.
-fn is_plain(text: &str) -> bool {
-    let is_escape = |after: &str| {
-        let two: Vec<_> = after.chars().take(2).collect();
-        matches!(two[..], ['u' | 'U', ..]) || (two.len() == 2 && two.iter().all(char::is_ascii_hexdigit))
-    };
-    let escapes = text.match_indices('%').any(|(at, _)| is_escape(&text[at + 1..]));
-    let is_strange = |character: char| character.is_control() || character == '\\' || LOOK_ALIKE.contains(&character);
-    !escapes && !text.contains(is_strange)
-}
-
-/// Section 8: characters that take no room.
-fn takes_no_room(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// Section 8: the segments of a path that has a normal form.
-fn segments(path: &Value) -> Option<Vec<&str>> {
-    let path = path.as_str()?;
-    if !path.starts_with('/') || !is_plain(path) {
-        return None;
-    }
-    let segments: Vec<_> = path.strip_suffix('/').unwrap_or(path).split('/').skip(1).collect();
-    // An empty one consists of nothing else, too.
-    let is_nothing = |character: char| character == '.' || character.is_whitespace() || takes_no_room(character);
-    (!segments.iter().any(|segment| segment.chars().all(is_nothing))).then_some(segments)
-}
-
-fn is_inside(path: &Value, root: &Value) -> bool {
-    match (segments(path), segments(root)) {
-        (Some(path), Some(root)) => path.starts_with(&root),
-        _ => false,
-    }
 }
 
 fn array(value: &Value) -> &[Value] {

@@ -30,12 +30,16 @@ use shuttle::{Config, Runner};
 /// How many changes of threads, at most, a PCT schedule is made around: more than any scenario here needs to fail.
 const PCT_DEPTH: usize = 3;
 
-fn run(name: &str, scheduler: impl Scheduler + 'static, scenario: fn()) {
+/// How many schedules are all there are, at most.
+const MOST: usize = 300_000;
+
+fn run(name: &str, scheduler: impl Scheduler + 'static, scenario: fn()) -> usize {
     let mut config = Config::new();
     // Signatures take more than the usual 60 KiB.
     config.stack_size = 1 << 20;
     let schedules = Runner::new(scheduler, config).run(scenario);
     println!("{name}: {schedules} schedules");
+    schedules
 }
 
 /// Runs a scenario under many schedules.
@@ -49,7 +53,8 @@ fn explore(scenario: fn()) {
 /// Runs a small scenario under every schedule there is.
 fn exhaust(scenario: fn()) {
     explore(scenario);
-    run("all", DfsScheduler::new(None, false), scenario);
+    let schedules = run("all", DfsScheduler::new(Some(MOST), false), scenario);
+    assert!(schedules < MOST, "there are more schedules than {MOST}: the scenario is no longer small");
 }
 
 /// What comes of calls that are made at the same time.

@@ -6,7 +6,7 @@ use crate::choices::Choices;
 
 /// Names and strings that pointers and paths stumble over.
 const NAMES: [&str; 10] = ["a", "b", "c", "0", "1", "*", "~", "a/b", "01", ""];
-const STRINGS: [&str; 21] = [
+const STRINGS: [&str; 37] = [
     "a",
     "",
     "b",
@@ -25,10 +25,28 @@ const STRINGS: [&str; 21] = [
     "/srv/docs/100%",
     "/srv/docs/%u002e",
     "/srv/docs/\u{ff0e}.",
+    "a/b.md",
+    "a/b/c.md",
+    "a/.../b.md",
+    "10.1.2.3",
+    "10.1.255.255",
+    "10.2.0.0",
+    "010.1.2.3",
+    "2001:db8::1",
+    "::ffff:10.1.2.3",
+    "::ffff:a01:203",
+    "git log --all",
+    "git  'a $b' \"c d\"",
+    "git $(id)",
+    "git log; id",
+    "git ~/a b=~",
+    "ls",
     "\u{e9}",
     "e\u{301}",
     "1",
 ];
+const GLOBS: [&str; 8] = ["a/*.md", "**", "*", "a/**", "**.md", "/srv/docs/*", "a/?.md", "/srv/**/a.md"];
+const NETWORKS: [&str; 5] = ["10.1.0.0/16", "10.1.2.3/32", "0.0.0.0/0", "2001:db8::/32", "10.0.0.0/14"];
 const ROOTS: [&str; 5] = ["/srv/docs", "/", "/srv/docs/", "/srv", "/srv/docs/a.md"];
 
 /// Any value, with containers nested at most `depth` deep.
@@ -159,7 +177,10 @@ fn types(value: &Value) -> Vec<&'static str> {
     let special: &[&str] = match value {
         Value::Number(_) => &["range"],
         Value::Array(_) => &["contains", "subset"],
-        Value::String(text) if text.starts_with('/') => &["path_containment"],
+        Value::String(text) if text.starts_with('/') => &["path_containment", "path_containment", "pattern"],
+        Value::String(text) if text.starts_with("git") => &["shell_words", "max_length"],
+        Value::String(text) if text.contains("10.") || text.contains("::") => &["cidr"],
+        Value::String(_) => &["max_length", "pattern"],
         _ => &[],
     };
     for _ in 0..3 {
@@ -169,7 +190,17 @@ fn types(value: &Value) -> Vec<&'static str> {
 }
 
 /// Those that fit nothing, or not this value.
-const OTHERS: [&str; 5] = ["a_type_that_no_kernel_knows", "range", "path_containment", "contains", "subset"];
+const OTHERS: [&str; 9] = [
+    "a_type_that_no_kernel_knows",
+    "range",
+    "path_containment",
+    "contains",
+    "subset",
+    "max_length",
+    "pattern",
+    "cidr",
+    "shell_words",
+];
 
 /// A constraint that is likely to let this value pass.
 fn constraint(choices: &mut Choices, value: &Value, depth: usize) -> Value {
@@ -185,6 +216,10 @@ fn constraint(choices: &mut Choices, value: &Value, depth: usize) -> Value {
     let members = match name {
         "range" => range(choices, value),
         "path_containment" => json!({"root": choices.of(&ROOTS)}),
+        "max_length" => json!({"max": 20 - choices.below(20)}),
+        "pattern" => json!({"glob": choices.of(&GLOBS)}),
+        "cidr" => json!({"network": choices.of(&NETWORKS)}),
+        "shell_words" => json!({"programs": if choices.one_in(8) { ["ls"] } else { ["git"] }}),
         "one_of" => json!({"values": around(choices, value)}),
         "not_one_of" => {
             let others: Vec<_> = (0..choices.below(3)).map(|_| crate::generate::value(choices, 1)).collect();
