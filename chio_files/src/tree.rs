@@ -14,7 +14,7 @@ pub(super) const MAX_ENTRIES: usize = 10_000;
 /// The most bytes of text that one call reads.
 const MAX_TEXT: usize = 1 << 20;
 
-const NOT_NORMAL: &str = "is not an absolute path without empty, `.` or `..` segments, NUL and backslash";
+const NOT_NORMAL: &str = "is not an absolute path in normal form (docs/protocol.md, section 8)";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,7 +126,7 @@ pub(super) fn entries(dir: &Dir, most: usize) -> io::Result<Entries> {
     for entry in dir.entries()? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if name.contains('\\') {
+        if normal_path(&format!("/{name}")).is_none() {
             continue;
         }
         entries.insert(name, entry);

@@ -60,7 +60,7 @@ impl Pattern {
     /// Whether the whole text matches. With a glob, a text that is not a plain name or path does not, whatever the stars
     /// would make of it.
     pub fn matches(&self, text: &str) -> bool {
-        let plain = || path::is_plain(text) && !text.split('/').any(is_dots);
+        let plain = || path::is_plain(text) && !text.contains("//") && !text.split('/').any(is_dots);
         (!self.is_glob || plain()) && self.compiled().is_ok_and(|regex| regex.is_match(text))
     }
 

@@ -111,9 +111,11 @@ fn read_path(text: &str) -> Option<String> {
         bytes.push(byte);
         bytes.extend_from_slice(rest.as_bytes());
     }
-    // Some servers drop what follows a semicolon before they look at the segment.
-    let is_dots =
-        |segment: &str| segment.contains(';') && path::has_no_name(segment.split(';').next().unwrap_or_default());
+    // Some servers drop what follows a semicolon before they look at the segment, or decode and read it again.
+    let is_dots = |segment: &str| {
+        segment.contains([';', '?', '#'])
+            && path::has_no_name(segment.split([';', '?', '#']).next().unwrap_or_default())
+    };
     let path = String::from_utf8(bytes).ok()?;
     (path::normal(&path).is_some() && !path.split('/').any(is_dots)).then_some(path)
 }
@@ -204,10 +206,12 @@ fn starts_with(path: &str, prefix: &str) -> bool {
 
 /// Names that are not of the public internet by their last labels: RFC 6761 and 6762, what routers and clouds use inside,
 /// and services that answer with whatever address stands in the name.
-const NOT_PUBLIC: [&str; 24] = [
+const NOT_PUBLIC: [&str; 26] = [
     "localhost",
     "local",
     "localdomain",
+    "localdomain4",
+    "localdomain6",
     "internal",
     "intranet",
     "private",

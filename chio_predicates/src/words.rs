@@ -17,6 +17,8 @@ pub fn split(line: &str) -> Option<Vec<String>> {
                 let word = word.get_or_insert_default();
                 loop {
                     match chars.next()? {
+                        // To fish, that escapes the quote.
+                        end if end == c && word.ends_with('\\') => return None,
                         end if end == c => break,
                         inside if is_literal(inside, c) => word.push(inside),
                         _ => return None,
@@ -36,13 +38,16 @@ fn is_literal(c: char, quote: char) -> bool {
     !c.is_control() && !is_unseen(c) && (quote == '\'' || !matches!(c, '$' | '`' | '\\' | '!'))
 }
 
-/// What stands for itself outside of quotes. `#`, `~` and `=` do where a word has begun, and `=` not in the first
-/// word, where it would set a variable; a tilde after `=` or `:` is the home of somebody.
+/// What stands for itself outside of quotes. `#`, `~`, `=` and `%` do where something stands before them in the word, and a
+/// pair of quotes around nothing is nothing to some shells. A tilde after `=` or `:` is the home of somebody.
 fn is_plain(c: char, word: Option<&str>) -> bool {
+    let before = word.unwrap_or_default();
     match c {
-        '#' | '=' => word.is_some(),
-        '~' => word.is_some_and(|word| !word.ends_with([':', '='])),
-        _ if c.is_ascii() => c.is_ascii_alphanumeric() || "%+,-./:@_".contains(c),
+        '#' | '=' | '%' => !before.is_empty(),
+        '~' => !before.is_empty() && !before.ends_with([':', '=']),
+        _ if c.is_ascii() => c.is_ascii_alphanumeric() || "+,-./:@_".contains(c),
+        // The quotes of other scripts are quotes to PowerShell.
+        '\u{2018}'..='\u{201e}' => false,
         _ => !c.is_control() && !c.is_whitespace() && !is_unseen(c),
     }
 }
@@ -143,6 +148,12 @@ mod tests {
             "git\u{b}x",
             "git \u{1b}[0m",
             "git a\u{85}b",
+            "git ''~root",
+            "git \"\"=id",
+            "git ''#x",
+            "git %self",
+            "git 'a\\' 'b; id; \\'",
+            "git a’;id",
         ] {
             assert!(!starts_one_of(line, &programs), "{line:?}");
         }
@@ -185,6 +196,7 @@ mod tests {
 
         #[test]
         fn quoted_words_come_back(words in prop::collection::vec("[ -&(-~é]{0,8}", 0..4)) {
+            prop_assume!(words.iter().all(|word| !word.ends_with('\\')));
             let quoted: String = words.iter().map(|word| format!(" '{word}'")).collect();
             let mut expected = vec!["x".to_owned()];
             expected.extend(words);

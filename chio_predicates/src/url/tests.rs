@@ -92,6 +92,8 @@ fn one_host_and_nothing_that_looks_like_it() {
         "https://good.example/a%",
         "https://good.example/%u002e/",
         "https://good.example/..;/a",
+        "https://good.example/..%3f/a",
+        "https://good.example/..%23/a",
         "https://good.example/.%2e;x/a",
         "https://good.example//a",
         "https://good.example/a//b",
