@@ -71,10 +71,10 @@ fn address(text: &str) -> Option<(u128, u32)> {
         return Some((u128::from(u32::from(address)) << 96, 32));
     }
     let address = text.parse::<Ipv6Addr>().ok().filter(|_| !text.contains('.'))?;
-    let has_ipv4_inside = match address.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..] => true,
-        _ => false,
-    };
+    let has_ipv4_inside = matches!(
+        address.segments(),
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, ..] | [0x2002, ..] | [0x2001, 0, ..]
+    );
     (!has_ipv4_inside).then_some((u128::from(address), 128))
 }
 
