@@ -1,9 +1,11 @@
-//! Races: the same calls in every order in which threads can come. The kernel's locks and atomics are those of
-//! `shuttle` here (`chio_kernel/src/sync.rs`), which decides at each of them who goes on.
+//! Races: the same calls in every order in which threads can come.
 //!
-//! `.ci/races` runs them. `CHIO_RACES=100000` sets how many random schedules each scenario is run under, and as many by
-//! PCT (schedules with few changes of threads); the small ones are run under all there are.
-#![cfg(shuttle)]
+//! `.ci/races` runs them. The kernel's locks and atomics are those of `shuttle` then (`chio_kernel/src/sync.rs`), which
+//! decides at each of them who goes on: a thousand random schedules a scenario, a thousand by PCT (schedules with few
+//! changes of threads), and of the small ones all there are. `CHIO_RACES=100000` looks a hundred times as hard.
+//!
+//! By itself, `cargo test` runs each a few times with the threads of the operating system, and `.ci/miri` those of the
+//! stores with Miri's, which finds data races.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -23,38 +25,54 @@ use chio_tests::world::{
     terms, thief,
 };
 use pollster::block_on;
-use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
-use shuttle::thread::{JoinHandle, spawn};
-use shuttle::{Config, Runner};
+use scheduled::{JoinHandle, exhaust, explore, spawn};
 
-/// How many changes of threads, at most, a PCT schedule is made around: more than any scenario here needs to fail.
-const PCT_DEPTH: usize = 3;
+#[cfg(shuttle)]
+mod scheduled {
+    use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
+    pub use shuttle::thread::{JoinHandle, spawn};
+    use shuttle::{Config, Runner};
 
-/// How many schedules are all there are, at most.
-const MOST: usize = 300_000;
+    /// How many changes of threads, at most, a PCT schedule is made around: more than any scenario here needs to fail.
+    const PCT_DEPTH: usize = 3;
 
-fn run(name: &str, scheduler: impl Scheduler + 'static, scenario: fn()) -> usize {
-    let mut config = Config::new();
-    // Signatures take more than the usual 60 KiB.
-    config.stack_size = 1 << 20;
-    let schedules = Runner::new(scheduler, config).run(scenario);
-    println!("{name}: {schedules} schedules");
-    schedules
+    /// How many schedules are all there are, at most.
+    const MOST: usize = 300_000;
+
+    fn run(name: &str, scheduler: impl Scheduler + 'static, scenario: fn()) -> usize {
+        let mut config = Config::new();
+        // Signatures take more than the usual 60 KiB.
+        config.stack_size = 1 << 20;
+        let schedules = Runner::new(scheduler, config).run(scenario);
+        println!("{name}: {schedules} schedules");
+        schedules
+    }
+
+    /// Runs a scenario under many schedules.
+    pub fn explore(scenario: fn()) {
+        let asked = std::env::var("CHIO_RACES").ok().and_then(|asked| asked.parse().ok());
+        let schedules: usize = asked.unwrap_or(1000);
+        run("random", RandomScheduler::new(schedules), scenario);
+        run("PCT", PctScheduler::new(PCT_DEPTH, schedules), scenario);
+    }
+
+    /// Runs a small scenario under every schedule there is.
+    pub fn exhaust(scenario: fn()) {
+        explore(scenario);
+        let schedules = run("all", DfsScheduler::new(Some(MOST), false), scenario);
+        assert!(schedules < MOST, "there are more schedules than {MOST}: the scenario is no longer small");
+    }
 }
 
-/// Runs a scenario under many schedules.
-fn explore(scenario: fn()) {
-    let asked = std::env::var("CHIO_RACES").ok().and_then(|asked| asked.parse().ok());
-    let schedules: usize = asked.unwrap_or(1000);
-    run("random", RandomScheduler::new(schedules), scenario);
-    run("PCT", PctScheduler::new(PCT_DEPTH, schedules), scenario);
-}
+#[cfg(not(shuttle))]
+mod scheduled {
+    pub use std::thread::{JoinHandle, spawn};
 
-/// Runs a small scenario under every schedule there is.
-fn exhaust(scenario: fn()) {
-    explore(scenario);
-    let schedules = run("all", DfsScheduler::new(Some(MOST), false), scenario);
-    assert!(schedules < MOST, "there are more schedules than {MOST}: the scenario is no longer small");
+    pub fn explore(scenario: fn()) {
+        (0..if cfg!(miri) { 5 } else { 20 }).for_each(|_| scenario());
+    }
+
+    pub use explore as exhaust;
 }
 
 /// What comes of calls that are made at the same time.
@@ -221,6 +239,7 @@ fn report(receipts: &MemoryReceipts) -> ChainReport {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn one_proof_is_allowed_once_and_the_receipts_are_one_chain() {
     explore(|| {
         let world = World::new();
@@ -237,6 +256,7 @@ fn one_proof_is_allowed_once_and_the_receipts_are_one_chain() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn one_proof_is_allowed_once_by_two_kernels_that_share_a_store() {
     explore(|| {
         let nonces: Arc<dyn NonceStore> = Arc::new(DpopNonceStore::new(64, Duration::ZERO));
@@ -260,6 +280,7 @@ static LAST: LazyLock<Vec<SignedCall>> = LazyLock::new(|| {
 });
 
 #[test]
+#[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn two_calls_race_for_the_last_of_max_invocations() {
     explore(|| {
         let kernel = World::new().kernel();
@@ -270,6 +291,7 @@ fn two_calls_race_for_the_last_of_max_invocations() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn a_call_that_never_reached_its_tool_server_is_given_back_once() {
     explore(|| {
         let kernel = World::new().kernel();
@@ -304,6 +326,7 @@ static CHAINS: LazyLock<[Vec<SignedCall>; 2]> = LazyLock::new(|| {
 });
 
 #[test]
+#[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn a_revoked_chain_is_denied_from_then_on_while_the_cache_fills_and_empties() {
     explore(|| {
         let world = World::new();
@@ -336,6 +359,7 @@ fn a_revoked_chain_is_denied_from_then_on_while_the_cache_fills_and_empties() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn denials_that_prove_nothing_are_counted_or_receipted_each_once() {
     explore(|| {
         let world = World::new();
@@ -361,6 +385,7 @@ static FORGED: LazyLock<Vec<SignedCall>> = LazyLock::new(|| {
 });
 
 #[test]
+#[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn no_forged_signature_goes_uncounted() {
     explore(|| {
         let threat = ThreatResponse { signature_failures: 2, signature: Response::Ban, ..ThreatResponse::default() };
@@ -373,6 +398,7 @@ fn no_forged_signature_goes_uncounted() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn a_clock_that_is_set_back_is_not_followed() {
     explore(|| {
         let world = World::new();
