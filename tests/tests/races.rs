@@ -94,7 +94,7 @@ fn claim(nonce: u8, account: u8, now: u64, until: u64) -> NonceClaim {
 /// What a store answers to claims that come at the same time.
 fn claims(store: DpopNonceStore, claims: &[NonceClaim]) -> (Vec<NonceAnswer>, Arc<DpopNonceStore>) {
     let store = Arc::new(store);
-    let claims = claims.to_vec().into_iter().map(|claim| {
+    let claims = claims.iter().copied().map(|claim| {
         let store = Arc::clone(&store);
         move || store.claim(&claim)
     });
