@@ -2,21 +2,21 @@
 //! that needs no key, while time passes and capabilities are revoked.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 
 use chio_core::canonical::{self, Limits};
-use chio_core::capability::{CapabilityChain, CapabilityToken, MAX_CHAIN_BYTES, Terms};
+use chio_core::capability::MAX_CHAIN_BYTES;
 use chio_core::digest::Arguments;
-use chio_core::dpop::{DpopProof, DpopProofBody, MAX_PROOF_BYTES};
+use chio_core::dpop::MAX_PROOF_BYTES;
 use chio_core::receipt::{ChainVerifier, Event, OutcomeStatus, Receipt, Verdict};
 use chio_kernel::clock::ManualClock;
 use chio_kernel::store::MemoryReceipts;
 use chio_kernel::{Denied, Kernel, Settings, SignedCall, Step};
-use chio_tests::world::{ARGUMENTS, NOW, SERVER, TOOL, docs_grant, issue, serial, terms, thief};
+use chio_tests::world::NOW;
 use serde_json::Value;
 
 use crate::bytes::Bytes;
-use crate::genuine::{self, CHAINS, Genuine, STARTED};
+use crate::genuine::{self, CHAINS, STARTED};
+use crate::signed::{BY_WHAT_THEY_SAY, ELSEWHERE, SIGNED, Signed, said};
 use crate::{capability_chain, dpop_proof, edit, reading};
 
 /// A call as one text; or, where the first byte is one that starts no JSON, a sequence.
@@ -92,86 +92,6 @@ pub fn envelope(call: &SignedCall) -> Vec<u8> {
     text.extend_from_slice(format!(",\"tool_name\":{name},\"tool_server\":{server}}}").as_bytes());
     text
 }
-
-// ---- What was really signed ----
-
-/// A call that its holder signed.
-struct Signed {
-    call: SignedCall,
-    /// The chain, as its holder has it.
-    chain: &'static Genuine,
-    nonce: &'static str,
-    issued_at: u64,
-    /// Whether its chain grants it, were there no limit.
-    granted: bool,
-    /// The limits it is counted on, and each one's calls.
-    limits: &'static [(&'static str, u32)],
-}
-
-/// Chains whose every signature is good, and that no kernel of this world may take: for another kernel, and by a root
-/// that nobody trusts.
-static ELSEWHERE: LazyLock<[Genuine; 2]> = LazyLock::new(|| {
-    let there = Terms { audience: Some("kernel-b".into()), serial: serial(6), ..terms(vec![docs_grant()]) };
-    let token = CapabilityToken::issue(terms(vec![docs_grant()]), &thief()).unwrap();
-    [issue(there), CapabilityChain::root(token)].map(Genuine::from)
-});
-
-static SIGNED: LazyLock<Vec<Signed>> = LazyLock::new(|| {
-    const A: &str = ARGUMENTS;
-    const B: &str = r#"{"path":"/srv/docs/b/c.md"}"#;
-    const SECRET: &str = r#"{"path":"/etc/passwd"}"#;
-    const FIVE: &str = r#"{"in":["a","b"],"limit":5}"#;
-    const MANY: &str = r#"{"in":["a"],"limit":500}"#;
-    const TWO: &[(&str, u32)] = &[("two", 2)];
-    const THREE: &[(&str, u32)] = &[("three", 3)];
-    const ONE: &[(&str, u32)] = &[("one", 1)];
-    let [c0, c1, c2, c3, c4] = CHAINS.each_ref();
-    let [there, untrusted] = ELSEWHERE.each_ref();
-    let signed = |chain: &'static Genuine, tool: &str, arguments: &str, nonce, after: u64, granted, limits| {
-        let arguments = Arguments::parse(arguments.as_bytes(), Limits::bytes(1 << 20)).unwrap();
-        let issued_at = NOW + after;
-        let body = DpopProofBody::new(chain.chain.leaf(), (SERVER, tool), &arguments, nonce, issued_at);
-        let proof = DpopProof::sign(body, chain.holder()).unwrap();
-        let call = SignedCall::new(&chain.chain, &proof, (SERVER, tool), &arguments).unwrap();
-        Signed { call, chain, nonce, issued_at, granted, limits }
-    };
-    vec![
-        signed(c0, TOOL, A, "1", 0, true, &[]),
-        signed(c0, TOOL, A, "1", 20, true, &[]),
-        signed(c0, TOOL, B, "2", 5, true, &[]),
-        signed(c0, TOOL, B, "1", 400, true, &[]),
-        signed(c0, TOOL, SECRET, "3", 0, false, &[]),
-        signed(c0, "search", FIVE, "4", 0, false, &[]),
-        // Children share what their parent has.
-        signed(c1, TOOL, A, "1", 0, true, TWO),
-        signed(c1, TOOL, B, "2", 0, true, TWO),
-        signed(c1, TOOL, A, "3", 100, true, TWO),
-        signed(c2, TOOL, A, "1", 0, true, TWO),
-        signed(c2, TOOL, B, "2", 0, false, &[]),
-        signed(c3, "search", FIVE, "1", 0, true, THREE),
-        signed(c3, "search", FIVE, "2", 0, true, THREE),
-        signed(c3, "search", FIVE, "3", 10, true, THREE),
-        signed(c3, "search", FIVE, "4", 20, true, THREE),
-        signed(c3, "search", MANY, "5", 0, false, &[]),
-        signed(c3, TOOL, A, "6", 0, true, ONE),
-        signed(c3, TOOL, A, "7", 30, true, ONE),
-        signed(c4, TOOL, A, "1", 0, true, &[]),
-        signed(there, TOOL, A, "1", 0, false, &[]),
-        signed(untrusted, TOOL, A, "1", 0, false, &[]),
-    ]
-});
-
-/// What a call says, whoever writes it down and however.
-type Said = [Vec<u8>; 5];
-
-fn said(call: &SignedCall) -> Option<Said> {
-    let [server, name] = [&call.tool_server, &call.tool_name].map(|name| name.clone().into_bytes());
-    let part = |text: &[u8]| reading::canonical(text);
-    Some([server, name, part(&call.arguments)?, part(&call.capability)?, part(call.proof.as_deref()?)?])
-}
-
-static BY_WHAT_THEY_SAY: LazyLock<HashMap<Said, usize>> =
-    LazyLock::new(|| SIGNED.iter().enumerate().map(|(at, signed)| (said(&signed.call).unwrap(), at)).collect());
 
 // ---- A sequence ----
 

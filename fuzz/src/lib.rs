@@ -9,6 +9,8 @@ pub mod edit;
 
 pub mod genuine;
 
+pub mod signed;
+
 pub mod canonical_json;
 
 pub mod capability_chain;
