@@ -62,7 +62,7 @@ pub(super) fn matches(text: &Value, glob: &Value) -> bool {
     let (Some(text), Some(glob)) = (text.as_str(), glob.as_str()) else { return false };
     let is_dots = |segment: &str| !segment.is_empty() && segment.chars().all(|character| character == '.');
     let [characters, glob] = [text, glob].map(|text| text.chars().collect::<Vec<_>>());
-    is_plain(text) && !text.split('/').any(is_dots) && rest_matches(&characters, &glob)
+    is_plain(text) && !text.contains("//") && !text.split('/').any(is_dots) && rest_matches(&characters, &glob)
 }
 
 /// An address as 128 bits, and how many of them say that it is one of IPv4.
@@ -92,25 +92,28 @@ pub(super) fn is_command(text: &Value, programs: &Value) -> bool {
     if text.contains(|character: char| (character.is_control() && character != '\t') || takes_no_room(character)) {
         return false;
     }
-    let (mut quote, mut before) = (None, ' ');
+    // Whether the word has something in it yet; quotes alone are nothing.
+    let (mut quote, mut before, mut begun) = (None, ' ', false);
     for character in text.chars() {
         let is_good = match (quote, character) {
-            (Some(open), _) if character == open => true,
+            (Some(open), _) if character == open => before != '\\',
             (Some('\''), _) => character != '\t',
             (Some(_), _) => !['$', '`', '\\', '!', '\t'].contains(&character),
             (None, '\'' | '"' | ' ' | '\t') => true,
-            (None, '#' | '=') => ![' ', '\t'].contains(&before),
-            (None, '~') => ![' ', '\t', ':', '='].contains(&before),
-            (None, _) if character.is_ascii() => character.is_ascii_alphanumeric() || "%+,-./:@_".contains(character),
+            (None, '#' | '=' | '%') => begun,
+            (None, '~') => begun && ![':', '='].contains(&before),
+            (None, '\u{2018}'..='\u{201e}') => false,
+            (None, _) if character.is_ascii() => character.is_ascii_alphanumeric() || "+,-./:@_".contains(character),
             (None, _) => !character.is_whitespace(),
         };
         if !is_good {
             return false;
         }
-        quote = match (quote, character) {
-            (None, '\'' | '"') => Some(character),
-            (Some(open), _) if character == open => None,
-            _ => quote,
+        (quote, begun) = match (quote, character) {
+            (None, '\'' | '"') => (Some(character), begun),
+            (Some(open), _) if character == open => (None, begun),
+            (None, ' ' | '\t') => (None, false),
+            _ => (quote, true),
         };
         before = character;
     }
