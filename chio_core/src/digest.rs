@@ -1,5 +1,6 @@
 //! SHA-256 digests, and the arguments of a call with theirs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,9 +43,15 @@ pub(crate) fn from_lower_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     read.then_some(bytes)
 }
 
+/// What `then` makes of at most 104 bytes in lower-case hex: as many as the longest signature has.
+pub(crate) fn in_lower_hex<T>(bytes: &[u8], then: impl FnOnce(&str) -> T) -> T {
+    let mut text = [0; 208];
+    then(base16ct::lower::encode_str(bytes, &mut text).unwrap_or_default())
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base16ct::lower::encode_string(&self.0))
+        in_lower_hex(&self.0, |text| f.write_str(text))
     }
 }
 
@@ -58,7 +65,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        in_lower_hex(&self.0, |text| serializer.serialize_str(text))
     }
 }
 
@@ -74,7 +81,12 @@ impl<'de> Deserialize<'de> for Digest {
 pub struct Arguments {
     canonical: Vec<u8>,
     digest: Digest,
+    /// Of short arguments the value is made while they are read: nearly every grant asks for it.
+    value: Option<Json>,
 }
+
+/// Up to how many bytes arguments are short.
+const SHORT: usize = 16 << 10;
 
 impl Arguments {
     /// The longest arguments that are read by default, in bytes: 1 MiB.
@@ -83,7 +95,11 @@ impl Arguments {
     /// Reads arguments from strict JSON.
     /// Fails where the text is not strict JSON within the limits, or not an object.
     pub fn parse(text: &[u8], limits: Limits) -> Result<Self, JsonError> {
-        let canonical = canonical::canonicalize(text, limits)?.into_owned();
+        let (value, canonical) = match text.len() {
+            ..=SHORT => canonical::parse_canonical(text, limits).map(|(value, text)| (Some(value), text))?,
+            _ => (None, canonical::canonicalize(text, limits)?),
+        };
+        let canonical = canonical.into_owned();
         if canonical.len() > limits.bytes {
             return Err(JsonError::new(limits.bytes, JsonErrorKind::TooLarge { limit: limits.bytes }));
         }
@@ -91,7 +107,7 @@ impl Arguments {
             return Err(JsonError::new(0, JsonErrorKind::NotJson("arguments are a JSON object".into())));
         }
         let digest = Digest::of(&canonical);
-        Ok(Self { canonical, digest })
+        Ok(Self { canonical, digest, value })
     }
 
     /// Arguments from any value that serialises to a JSON object.
@@ -111,10 +127,10 @@ impl Arguments {
     }
 
     /// The arguments as a value to look into.
-    pub fn to_json(&self) -> Json {
-        let limits = Limits::bytes(self.canonical.len());
+    pub fn to_json(&self) -> Cow<'_, Json> {
         // The bytes were read within the limits before; were they not, `null` satisfies no grant.
-        canonical::parse(&self.canonical, limits).unwrap_or(Json::Null)
+        let read = || canonical::parse(&self.canonical, Limits::bytes(self.canonical.len())).unwrap_or(Json::Null);
+        self.value.as_ref().map_or_else(|| Cow::Owned(read()), Cow::Borrowed)
     }
 
     /// The arguments as a type of the tool's own.

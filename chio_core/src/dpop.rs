@@ -7,7 +7,7 @@ use crate::canonical::{self, Limits};
 use crate::capability::CapabilityToken;
 use crate::crypto::{Keypair, PublicKey, Signature, SigningBackend};
 use crate::digest::Arguments;
-use crate::error::{FormatError, JsonError, JsonErrorKind, SignError, document_error};
+use crate::error::{FormatError, JsonError, SignError, document_error};
 
 /// The schema of a proof.
 pub const DPOP_SCHEMA: &str = "chio.dpop_proof.v1";
@@ -68,11 +68,7 @@ impl DpopProofBody {
 
     /// The RFC 8785 bytes, which the signature covers.
     pub fn canonical(&self) -> Result<Vec<u8>, JsonError> {
-        let refuse = |kind| JsonError { at: 0, kind };
-        if self.issued_at > crate::time::MAX_UNIX_SECONDS {
-            return Err(refuse(JsonErrorKind::IntegerOutOfRange));
-        }
-        serde_json::to_vec(self).map_err(|error| refuse(JsonErrorKind::NotJson(error.to_string())))
+        canonical::ordered_json_bytes(self)
     }
 }
 
@@ -104,8 +100,32 @@ impl DpopProof {
     /// Fails where the text is not strict JSON, longer than [`MAX_PROOF_BYTES`], or a member is missing, unknown or of the
     /// wrong type. The schema and the length of the nonce are for the six steps of verification.
     pub fn parse(text: &[u8]) -> Result<Self, FormatError> {
+        Self::parse_signed(text).map(|(proof, _)| proof)
+    }
+
+    /// Reads a proof, and the bytes that its signature covers.
+    /// Fails as [`Self::parse`].
+    pub fn parse_signed(text: &[u8]) -> Result<(Self, Vec<u8>), FormatError> {
+        // What is written as it was read is canonical, and so strict: the usual text needs no other look.
+        if text.len() <= MAX_PROOF_BYTES
+            && let Ok(proof) = serde_json::from_slice::<Self>(text)
+            && let Some(signed) = proof.signed_if_written(text)
+        {
+            return Ok((proof, signed));
+        }
         let text = canonical::canonicalize(text, Limits::bytes(MAX_PROOF_BYTES))?;
-        serde_json::from_slice(&text).map_err(|error| document_error(&error))
+        let proof: Self = serde_json::from_slice(&text).map_err(|error| document_error(&error))?;
+        let signed = proof.signed_if_written(&text);
+        let signed = signed.ok_or_else(|| FormatError::Document("it is not written as a proof is".into()))?;
+        Ok((proof, signed))
+    }
+
+    /// What the signature covers, if the proof is written as this text.
+    fn signed_if_written(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let signed = self.body.canonical().ok()?;
+        let rest = text.strip_prefix(br#"{"body":"#)?.strip_prefix(signed.as_slice())?;
+        let signature = rest.strip_prefix(br#","signature":""#)?.strip_suffix(br#""}"#)?;
+        (*signature == *self.signature.to_string().as_bytes()).then_some(signed)
     }
 
     /// The proof as RFC 8785 bytes.

@@ -120,6 +120,9 @@ impl From<JsonError> for SignError {
 /// through it.
 pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 64;
+    if text.len() <= LONGEST && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut out = String::new();
     for c in text.chars() {
         let reorders = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{feff}')

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use chio_core::canonical::{self, Json, Limits};
@@ -17,7 +18,6 @@ use lru::LruCache;
 
 use crate::config::{Settings, TrustRoot};
 use crate::denial::{Ceiling, Denial, Step};
-use crate::fence::Lapse;
 use crate::store::{KernelError, key_id};
 use crate::sync::{Mutex, lock};
 
@@ -29,19 +29,24 @@ pub(crate) struct Layer {
 }
 
 /// What was found out about a chain once, and holds for as long as the chain is what it is.
-struct Facts {
+pub(crate) struct Facts {
+    /// The chain, to the byte.
+    text: Vec<u8>,
+    /// What must not be revoked: two ids a token, its own and its issuer's, and at the end that of the leaf's subject.
+    revocable: Vec<Digest>,
     /// One a token, root first.
-    layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     /// The grants that the issuer of the root may give at most.
-    ceiling: Option<Vec<Grant>>,
+    pub(crate) ceiling: Option<Vec<Grant>>,
     /// Who calls.
     principal: String,
     /// The keys of the chain: the subject first, then the issuers from the root down.
-    principals: Vec<Digest>,
+    pub(crate) principals: Vec<Digest>,
     /// Where a subject's proof is by signature.
-    subject: Option<(PublicKey, PreparedKey)>,
+    pub(crate) subject: Option<(PublicKey, PreparedKey)>,
     capability_id: String,
-    account: Digest,
+    /// On whose account nonces and counts are remembered: the root's, so that deriving tokens opens no new account.
+    pub(crate) account: Digest,
 }
 
 /// Authority that was verified, for the call at hand: a trusted root, every link, every signature, every window, and
@@ -60,26 +65,8 @@ pub struct VerifiedAuthority {
 }
 
 impl VerifiedAuthority {
-    pub(crate) fn layers(&self) -> &[Layer] {
-        &self.facts.layers
-    }
-
-    pub(crate) fn ceiling(&self) -> Option<&[Grant]> {
-        self.facts.ceiling.as_deref()
-    }
-
-    /// The subject first.
-    pub(crate) fn principals(&self) -> &[Digest] {
-        &self.facts.principals
-    }
-
-    pub(crate) fn subject(&self) -> Option<&(PublicKey, PreparedKey)> {
-        self.facts.subject.as_ref()
-    }
-
-    /// On whose account nonces and counts are remembered: the root's, so that deriving tokens opens no new account.
-    pub(crate) fn account(&self) -> Digest {
-        self.facts.account
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// Who calls: the text of the subject's key.
@@ -96,6 +83,8 @@ impl VerifiedAuthority {
     /// that its owner runs.
     pub(crate) fn of_scheme(principal: String, credential: Digest, grants: Vec<Grant>, window: Window) -> Unrevoked {
         let facts = Facts {
+            text: Vec::new(),
+            revocable: vec![credential, credential, key_id(&principal)],
             layers: vec![Layer { id: credential, grants, window }],
             ceiling: None,
             principals: vec![key_id(&principal)],
@@ -104,7 +93,7 @@ impl VerifiedAuthority {
             account: key_id(&principal),
             principal,
         };
-        Unrevoked::new(Arc::new(facts))
+        Unrevoked { facts: Arc::new(facts) }
     }
 }
 
@@ -118,7 +107,8 @@ pub(crate) struct Authorities {
 
 impl Authorities {
     pub(crate) fn new(roots: Vec<TrustRoot>, names: Vec<String>, settings: &Settings) -> Self {
-        let cache = Mutex::new(Cache::new(settings.chain_cache_bytes));
+        let entries = LruCache::unbounded_with_hasher(RandomState::new());
+        let cache = Mutex::new(Cache { entries, bytes: 0, max_bytes: settings.chain_cache_bytes });
         let roots = roots.into_iter().map(|root| (root.key.clone(), root)).collect();
         Self { roots, names, chain_bytes: settings.chain_bytes.min(MAX_CHAIN_BYTES), cache }
     }
@@ -129,59 +119,53 @@ impl Authorities {
         if chain.len() > self.chain_bytes {
             return Err(malformed(format!("it is longer than {} bytes", self.chain_bytes)));
         }
-        let key = Digest::of(chain);
-        let seen = lock(&self.cache).get(&key);
-        if let Some(facts) = seen {
+        // A keyed hash of a part: one of all of a long chain takes as long as a fifth of a verification. Two chains that
+        // end alike take the one place there is for them from each other; which one is there is compared to the byte.
+        let place = self.roots.hasher().hash_one((chain.len(), chain.rchunks(END).next()));
+        let seen = lock(&self.cache).entries.get(&place).map(Arc::clone);
+        if let Some(facts) = seen.filter(|facts| facts.text == chain) {
             check_windows(facts.layers.iter().map(|layer| layer.window), now)?;
-            return Ok(Unrevoked::new(facts));
+            return Ok(Unrevoked { facts });
         }
         // One chain has one entry, however it is written: else white space would buy a verification each time.
-        let text = canonical::canonicalize(chain, Limits::bytes(self.chain_bytes));
-        let text = text.map_err(|error| malformed(error.to_string()))?;
+        let read = canonical::parse_canonical(chain, Limits::bytes(self.chain_bytes));
+        let (json, text) = read.map_err(|error| malformed(error.to_string()))?;
         if let Cow::Owned(text) = &text {
             return self.verify(text, now);
         }
-        let json = canonical::parse(chain, Limits::bytes(self.chain_bytes));
-        let json = json.map_err(|error| malformed(error.to_string()))?;
         let root = self.check_trust(&json)?;
         let tokens = CapabilityChain::from_json(&json).map_err(|error| malformed(error.to_string()))?.into_tokens();
         check_lifetime(&tokens, root)?;
         check_links(&tokens)?;
         self.check_audiences(&tokens)?;
         check_windows(tokens.iter().map(CapabilityToken::window), now)?;
-        let facts = Arc::new(check_signatures(tokens, root)?);
-        lock(&self.cache).put(key, chain.len(), Arc::clone(&facts));
-        Ok(Unrevoked::new(facts))
+        let facts = Arc::new(check_signatures(chain, &json, tokens, root)?);
+        lock(&self.cache).put(place, Arc::clone(&facts));
+        Ok(Unrevoked { facts })
     }
 
     /// Before anything is made of the chain: what nobody trusted has signed costs no more than reading it.
     fn check_trust(&self, chain: &Json) -> Result<&TrustRoot, Denial> {
         let first = chain.as_array().and_then(|tokens| tokens.first()?.as_object());
         let issuer = first.and_then(|token| token.get("issuer")?.as_str()?.parse::<PublicKey>().ok());
-        let malformed =
-            || Denial::CapabilityMalformed { reason: "it is no array of tokens with an issuer each".into() };
-        let issuer = issuer.ok_or_else(malformed)?;
+        let reason = || "it is no array of tokens with an issuer each".into();
+        let issuer = issuer.ok_or_else(|| Denial::CapabilityMalformed { reason: reason() })?;
         self.roots.get(&issuer).ok_or(Denial::IssuerUntrusted { issuer })
     }
 
     fn check_audiences(&self, tokens: &[CapabilityToken]) -> Result<(), Denial> {
-        let elsewhere =
+        let names_another =
             |token: &CapabilityToken| token.audience.as_ref().is_some_and(|name| !self.names.contains(name));
-        match tokens.iter().position(elsewhere) {
-            Some(token) => Err(Denial::CapabilityAudienceMismatch { token }),
-            None => Ok(()),
-        }
+        let token = tokens.iter().position(names_another);
+        token.map_or(Ok(()), |token| Err(Denial::CapabilityAudienceMismatch { token }))
     }
 }
 
 fn check_lifetime(tokens: &[CapabilityToken], root: &TrustRoot) -> Result<(), Denial> {
     let seconds = tokens.first().map_or(0, |token| token.expires_at.saturating_sub(token.issued_at));
-    match root.max_lifetime_secs {
-        Some(max_seconds) if seconds > max_seconds => {
-            Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Lifetime { max_seconds } })
-        }
-        _ => Ok(()),
-    }
+    let exceeded = root.max_lifetime_secs.filter(|max_seconds| seconds > *max_seconds);
+    let exceeds = |max_seconds| Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Lifetime { max_seconds } });
+    exceeded.map_or(Ok(()), exceeds)
 }
 
 fn check_links(tokens: &[CapabilityToken]) -> Result<(), Denial> {
@@ -215,19 +199,18 @@ fn check_windows(windows: impl Iterator<Item = Window>, now: u64) -> Result<(), 
     Ok(())
 }
 
-/// The costly part, done once a chain.
-fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Facts, Denial> {
+/// The costly part, done once a chain. What a token's id and signature cover is what was read but for the two of them:
+/// a token that is read is one that would be written the same.
+fn check_signatures(text: &[u8], json: &Json, tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Facts, Denial> {
     let mut ids = Vec::with_capacity(tokens.len());
-    for (token, at) in tokens.iter().enumerate() {
-        let malformed =
-            |reason: &dyn std::fmt::Display| Denial::CapabilityMalformed { reason: format!("token {token}: {reason}") };
-        let id = at.contents_id().map_err(|error| malformed(&error))?;
+    for (token, (at, json)) in tokens.iter().zip(json.as_array().unwrap_or_default()).enumerate() {
+        let id = Digest::of(&json.canonical_bytes_without(&["id", "signature"]));
         if at.id.parse() != Ok(id) {
             return Err(Denial::CapabilityIdMismatch { token });
         }
-        let issuer = at.issuer.prepare().map_err(|error| malformed(&error))?;
-        let signed = at.signed_bytes().map_err(|error| malformed(&error))?;
-        if !issuer.verify(&signed, &at.signature) {
+        let malformed = |error| Denial::CapabilityMalformed { reason: format!("token {token}: {error}") };
+        let issuer = at.issuer.prepare().map_err(malformed)?;
+        if !issuer.verify(&json.canonical_bytes_without(&["signature"]), &at.signature) {
             return Err(Denial::CapabilitySignatureInvalid { token });
         }
         ids.push(id);
@@ -239,8 +222,12 @@ fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Fa
     let subject = leaf.subject.prepare().map_err(malformed)?;
     // Every other subject is the issuer of the next token.
     let keys = std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.issuer));
+    let principals: Vec<_> = keys.map(|key| key_id(&key.to_string())).collect();
+    let pairs = ids.iter().zip(principals.iter().skip(1));
     Ok(Facts {
-        principals: keys.map(|key| key_id(&key.to_string())).collect(),
+        text: text.to_vec(),
+        revocable: pairs.flat_map(|(id, issuer)| [*id, *issuer]).chain(principals.first().copied()).collect(),
+        principals,
         ceiling: root.ceiling.clone(),
         subject: Some((leaf.subject.clone(), subject)),
         capability_id: leaf.id.clone(),
@@ -257,70 +244,50 @@ fn check_signatures(tokens: Vec<CapabilityToken>, root: &TrustRoot) -> Result<Fa
 /// A chain that holds, if nothing of it is revoked.
 pub(crate) struct Unrevoked {
     facts: Arc<Facts>,
-    ids: Vec<Digest>,
 }
 
 impl Unrevoked {
-    fn new(facts: Arc<Facts>) -> Self {
-        let issuers = facts.principals.iter().skip(1).map(Some).chain(std::iter::repeat(None));
-        let of_tokens = facts.layers.iter().zip(issuers);
-        let mut ids: Vec<_> = of_tokens.flat_map(|(layer, issuer)| [layer.id, *issuer.unwrap_or(&layer.id)]).collect();
-        ids.extend(facts.principals.first());
-        Self { facts, ids }
-    }
-
     /// What must not be revoked: every token, and every key.
     pub(crate) fn ids(&self) -> &[Digest] {
-        &self.ids
+        &self.facts.revocable
     }
 
     /// The authority, where the store answered that nothing is revoked.
-    pub(crate) fn given(
-        self,
-        answer: Result<Result<Option<usize>, KernelError>, Lapse>,
-    ) -> Result<VerifiedAuthority, Denial> {
-        let down = |reason: String| Denial::StoreUnavailable { store: "revocation", step: Step::Authority, reason };
+    pub(crate) fn given(self, answer: Result<Option<usize>, KernelError>) -> Result<VerifiedAuthority, Denial> {
         match answer {
-            Ok(Ok(None)) => Ok(VerifiedAuthority { facts: self.facts }),
-            // Two ids a token, its own and its issuer's; the leaf's subject stands at the end.
-            Ok(Ok(Some(index))) => {
+            Ok(None) => Ok(VerifiedAuthority { facts: self.facts }),
+            Ok(Some(index)) => {
                 let token = (index / 2).min(self.facts.layers.len().saturating_sub(1));
                 Err(Denial::CapabilityRevoked { token })
             }
-            Ok(Err(error)) => Err(down(error.to_string())),
-            Err(lapse) => Err(down(lapse.to_string())),
+            Err(error) => Err(Denial::store_down("revocation", Step::Authority, &error)),
         }
     }
 }
 
-/// Verified chains by the digest of their text, least recently used dropped first, bounded by an estimate of their
-/// memory: 32 times their text, which is what a list of short numbers, or of places, comes to.
+/// Verified chains by how their text ends, least recently used dropped first, bounded by an estimate of their memory: 32
+/// times their text, which is what a list of short numbers, or of places, comes to.
 /// Only what a trusted root signed gets in. It holds no right: windows, revocation and standing are checked each time.
 struct Cache {
-    entries: LruCache<Digest, (usize, Arc<Facts>), std::hash::RandomState>,
+    entries: LruCache<u64, Arc<Facts>, RandomState>,
     bytes: usize,
     max_bytes: usize,
 }
 
+/// The signature of the last token stands in these: it covers all tokens but for their signatures.
+const END: usize = 256;
+
 impl Cache {
-    fn new(max_bytes: usize) -> Self {
-        let entries = LruCache::unbounded_with_hasher(std::hash::RandomState::new());
-        Self { entries, bytes: 0, max_bytes }
-    }
-
-    fn get(&mut self, key: &Digest) -> Option<Arc<Facts>> {
-        self.entries.get(key).map(|(_, facts)| Arc::clone(facts))
-    }
-
-    fn put(&mut self, key: Digest, text_bytes: usize, facts: Arc<Facts>) {
-        let bytes = text_bytes.saturating_mul(32);
-        if let Some((replaced, _)) = self.entries.put(key, (bytes, facts)) {
-            self.bytes = self.bytes.saturating_sub(replaced);
-        }
-        self.bytes = self.bytes.saturating_add(bytes);
-        while self.bytes > self.max_bytes {
-            let Some((_, (dropped, _))) = self.entries.pop_lru() else { break };
-            self.bytes = self.bytes.saturating_sub(dropped);
+    fn put(&mut self, place: u64, facts: Arc<Facts>) {
+        let size = |facts: Arc<Facts>| facts.text.len().saturating_mul(32);
+        self.bytes = self.bytes.saturating_add(size(Arc::clone(&facts)));
+        let mut dropped = self.entries.put(place, facts);
+        loop {
+            self.bytes = self.bytes.saturating_sub(dropped.map_or(0, size));
+            if self.bytes <= self.max_bytes {
+                break;
+            }
+            dropped = self.entries.pop_lru().map(|(_, facts)| facts);
         }
     }
 }
@@ -331,24 +298,26 @@ mod tests {
 
     #[test]
     fn the_cache_is_bounded_and_drops_what_was_used_longest_ago() {
-        let facts = || {
+        let facts = |text: usize| {
             let id = Digest::of(b"id");
             let (principal, window) = (String::new(), Window { issued_at: 0, expires_at: 1 });
-            VerifiedAuthority::of_scheme(principal, id, Vec::new(), window).facts
+            let mut facts = VerifiedAuthority::of_scheme(principal, id, Vec::new(), window).facts;
+            Arc::get_mut(&mut facts).unwrap().text = vec![0; text];
+            facts
         };
-        let key = |number: u32| Digest::of(&number.to_be_bytes());
         // Room for four texts of 16 bytes, at 32 bytes of memory for each.
-        let mut cache = Cache::new(4 * 16 * 32);
+        let entries = LruCache::unbounded_with_hasher(RandomState::new());
+        let mut cache = Cache { entries, bytes: 0, max_bytes: 4 * 16 * 32 };
         for number in 0..1000 {
-            cache.put(key(number), 16, facts());
-            assert!(cache.get(&key(0)).is_some(), "what is used stays");
+            cache.put(number, facts(16));
+            assert!(cache.entries.get(&0).is_some(), "what is used stays");
             assert!(cache.entries.len() <= 4 && cache.bytes <= cache.max_bytes);
         }
-        assert!(cache.get(&key(996)).is_none() && cache.get(&key(997)).is_some());
+        assert!(cache.entries.get(&996).is_none() && cache.entries.get(&997).is_some());
         // One that is put twice counts once; one that is larger than all of it is not kept.
-        cache.put(key(999), 16, facts());
+        cache.put(999, facts(16));
         assert_eq!(cache.bytes, 4 * 16 * 32);
-        cache.put(key(1000), 65, facts());
+        cache.put(1000, facts(65));
         assert!(cache.entries.is_empty() && cache.bytes == 0);
     }
 }

@@ -15,6 +15,7 @@ use crate::call::ToolCall;
 use crate::clock::{Clock, ForwardClock, SystemClock, Timer};
 use crate::config::{Mode, Settings, TrustRoot};
 use crate::denial::Denial;
+use crate::fence::Fence;
 use crate::guard::Guard;
 use crate::kernel::Kernel;
 use crate::proof::{Forgetful, Prover};
@@ -30,6 +31,7 @@ use crate::tool_server::ToolServer;
 pub(crate) struct Parts {
     pub(crate) clock: ForwardClock,
     pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) fence: Fence,
     pub(crate) settings: Settings,
     pub(crate) authorities: Authorities,
     pub(crate) revocations: Arc<dyn RevocationStore>,
@@ -60,11 +62,11 @@ impl Parts {
     }
 
     pub(crate) fn check_exists(&self, call: &ToolCall) -> Result<(), Denial> {
-        let tool_server = excerpt(call.tool_server());
+        let tool_server = || excerpt(call.tool_server());
         match self.servers.get(call.tool_server()) {
-            None => Err(Denial::UnknownToolServer { tool_server }),
+            None => Err(Denial::UnknownToolServer { tool_server: tool_server() }),
             Some(Server::Here(server)) if !has_tool(&**server, call.tool_name()) => {
-                Err(Denial::UnknownTool { tool_server, tool_name: excerpt(call.tool_name()) })
+                Err(Denial::UnknownTool { tool_server: tool_server(), tool_name: excerpt(call.tool_name()) })
             }
             Some(_) => Ok(()),
         }
@@ -103,7 +105,13 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+#[cfg(not(feature = "os"))]
+use crate::clock::NoPatience as DefaultTimer;
+#[cfg(feature = "os")]
+use crate::clock::ThreadTimer as DefaultTimer;
+
 /// Puts a kernel together.
+#[derive(Default)]
 pub struct KernelBuilder {
     roots: Vec<TrustRoot>,
     names: Vec<String>,
@@ -112,8 +120,8 @@ pub struct KernelBuilder {
     subject_modes: HashMap<String, Mode>,
     guards: Vec<Arc<dyn Guard>>,
     key: Option<Arc<dyn SigningBackend>>,
-    clock: Box<dyn Clock>,
-    timer: Arc<dyn Timer>,
+    clock: Option<Box<dyn Clock>>,
+    timer: Option<Arc<dyn Timer>>,
     settings: Settings,
     stores: Stores,
 }
@@ -145,30 +153,10 @@ impl Default for Stores {
 }
 
 impl KernelBuilder {
-    pub(crate) fn new() -> Self {
-        #[cfg(feature = "os")]
-        let timer = Arc::new(crate::clock::ThreadTimer);
-        #[cfg(not(feature = "os"))]
-        let timer = Arc::new(crate::clock::NoPatience);
-        Self {
-            roots: Vec::new(),
-            names: Vec::new(),
-            servers: Vec::new(),
-            server_modes: HashMap::new(),
-            subject_modes: HashMap::new(),
-            guards: Vec::new(),
-            key: None,
-            clock: Box::new(SystemClock),
-            timer,
-            settings: Settings::default(),
-            stores: Stores::default(),
-        }
-    }
-
     /// Builds the kernel.
     /// Fails where the clock cannot be read, there is no key to sign receipts with, or a tool server or root is named twice.
     pub fn build(self) -> Result<Kernel, BuildError> {
-        let clock = ForwardClock::new(self.clock);
+        let clock = ForwardClock::new(self.clock.unwrap_or_else(|| Box::new(SystemClock)));
         let started_at = clock.now().map_err(|_| BuildError::Clock)?;
         let key = self.key.or_else(|| Some(Arc::new(Keypair::generate().ok()?))).ok_or(BuildError::NoKey)?;
         let mut servers = HashMap::new();
@@ -187,8 +175,8 @@ impl KernelBuilder {
                 tracing::warn!(name = excerpt(name), mode = mode.name(), "denials are not enforced");
             }
         }
-        let (timer, stores) = (self.timer, self.stores);
-        let settings = self.settings;
+        let timer = self.timer.unwrap_or_else(|| Arc::new(DefaultTimer));
+        let (stores, settings) = (self.stores, self.settings);
         let Settings { dpop, patience, .. } = settings;
         let nonces = stores.nonces.unwrap_or_else(|| {
             let life = Duration::from_secs(dpop.proof_ttl_secs.saturating_add(dpop.max_clock_skew_secs));
@@ -203,24 +191,19 @@ impl KernelBuilder {
             accepted_after: started_at.saturating_add(dpop.max_clock_skew_secs),
             epoch: random_hex().ok().map(|random| format!("{random}.")),
         });
-        let (store, store_timer) = (patience.store, || Arc::clone(&timer));
+        let unproven = Mutex::new(Unproven::new(settings.unproven_receipts_per_second));
+        let fence = Fence { timer: Arc::clone(&timer), patience: patience.store };
         Ok(Kernel::new(Parts {
             clock,
             settings,
             authorities: Authorities::new(self.roots, self.names, &settings),
             revocations: stores.revocations,
             standings: stores.standings,
-            prover: Prover { config: dpop, nonces, timer: store_timer(), patience: store, forgetful },
-            budget: Budget { usage: stores.usage, timer: store_timer(), patience: store },
+            prover: Prover { config: dpop, nonces, fence: fence.clone(), forgetful },
+            budget: Budget { usage: stores.usage, fence: fence.clone() },
             guards: self.guards,
-            ledger: Ledger {
-                store: stores.receipts,
-                key,
-                timer: store_timer(),
-                patience: store,
-                unproven: Mutex::new(Unproven::new(settings.unproven_receipts_per_second)),
-                ends: Arc::default(),
-            },
+            ledger: Ledger { store: stores.receipts, key, fence: fence.clone(), unproven, ends: Arc::default() },
+            fence,
             servers,
             server_modes: self.server_modes,
             subject_modes: self.subject_modes,
@@ -273,10 +256,10 @@ setters! {
     signing_key(key: impl SigningBackend + 'static) |builder| builder.key = Some(Arc::new(key));
 
     /// Sets the clock. It is wrapped so that it never runs backwards.
-    clock(clock: impl Clock + 'static) |builder| builder.clock = Box::new(clock);
+    clock(clock: impl Clock + 'static) |builder| builder.clock = Some(Box::new(clock));
 
     /// Sets the timer that ends the patience with foreign code. Without the feature `os` the default has none at all.
-    timer(timer: impl Timer + 'static) |builder| builder.timer = Arc::new(timer);
+    timer(timer: impl Timer + 'static) |builder| builder.timer = Some(Arc::new(timer));
 
     /// Sets everything that is a number.
     settings(settings: Settings) |builder| builder.settings = settings;

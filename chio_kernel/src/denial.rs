@@ -59,7 +59,7 @@ named! {
 
 macro_rules! denials {
     ($(
-        $variant:ident $({ $($field:ident: $type:ty),* $(,)? })? = $code:literal, $step:expr, $public:expr, $($told:expr),+;
+        $variant:ident $({ $($field:ident: $type:ty),* $(,)? })? = $code:literal, $step:ident, $public:expr, $($told:expr),+;
     )*) => {
         /// Why a call was denied. Exhaustive: a new reason is a new code of the protocol.
         ///
@@ -85,8 +85,13 @@ macro_rules! denials {
             }
 
             /// The step of the pipeline at which it arose.
+            #[allow(unreachable_patterns)] // these two arise at more than one
             pub fn step(&self) -> Step {
-                match self { $(Self::$variant $({ $($field: _),* })? => $step(self),)* }
+                match self {
+                    Self::StoreUnavailable { step, .. } => *step,
+                    Self::RootCeilingExceeded { ceiling: Ceiling::Grants } => Step::Grants,
+                    $(Self::$variant $({ $($field: _),* })? => Step::$step,)*
+                }
             }
 
             /// What a stranger may be told: nothing of the policy.
@@ -113,76 +118,76 @@ const BUSY: &str = "The call cannot be decided now. Try again later.";
 const DENIED: &str = "The call was denied.";
 
 denials! {
-    MalformedCall { reason: String } = "malformed_call", |_: &_| Step::Call, CALL, "the call cannot be read: {reason}";
-    CallTooLarge { limit: usize } = "call_too_large", |_: &_| Step::Call, CALL, "the call is over the limit of {limit}";
-    UnknownToolServer { tool_server: String } = "unknown_tool_server", |_: &_| Step::Grants, NOT_GRANTED,
+    MalformedCall { reason: String } = "malformed_call", Call, CALL, "the call cannot be read: {reason}";
+    CallTooLarge { limit: usize } = "call_too_large", Call, CALL, "the call is over the limit of {limit}";
+    UnknownToolServer { tool_server: String } = "unknown_tool_server", Grants, NOT_GRANTED,
         "there is no tool server `{tool_server}` here";
-    UnknownTool { tool_server: String, tool_name: String } = "unknown_tool", |_: &_| Step::Grants, NOT_GRANTED,
+    UnknownTool { tool_server: String, tool_name: String } = "unknown_tool", Grants, NOT_GRANTED,
         "the tool server `{tool_server}` has no tool `{tool_name}`";
 
-    CapabilityMalformed { reason: String } = "capability_malformed", |_: &_| Step::Authority, CAPABILITY,
+    CapabilityMalformed { reason: String } = "capability_malformed", Authority, CAPABILITY,
         "the capability chain cannot be read: {reason}";
-    CapabilityIdMismatch { token: usize } = "capability_id_mismatch", |_: &_| Step::Authority, CAPABILITY,
+    CapabilityIdMismatch { token: usize } = "capability_id_mismatch", Authority, CAPABILITY,
         "token {token} is not the one its id names";
-    CapabilitySignatureInvalid { token: usize } = "capability_signature_invalid", |_: &_| Step::Authority, CAPABILITY,
+    CapabilitySignatureInvalid { token: usize } = "capability_signature_invalid", Authority, CAPABILITY,
         "the signature of token {token} is not its issuer's";
-    IssuerUntrusted { issuer: chio_core::crypto::PublicKey } = "issuer_untrusted", |_: &_| Step::Authority, CAPABILITY,
+    IssuerUntrusted { issuer: chio_core::crypto::PublicKey } = "issuer_untrusted", Authority, CAPABILITY,
         "the root is issued by {issuer}, which is no trust root of this kernel";
-    CapabilityNotYetValid { token: usize, issued_at: u64, now: u64 } = "capability_not_yet_valid", |_: &_| Step::Authority, CAPABILITY,
+    CapabilityNotYetValid { token: usize, issued_at: u64, now: u64 } = "capability_not_yet_valid", Authority, CAPABILITY,
         "token {token} is valid from {issued_at}, and it is {now}";
-    CapabilityExpired { token: usize, expires_at: u64, now: u64 } = "capability_expired", |_: &_| Step::Authority, CAPABILITY,
+    CapabilityExpired { token: usize, expires_at: u64, now: u64 } = "capability_expired", Authority, CAPABILITY,
         "token {token} expired at {expires_at}, and it is {now}";
-    CapabilityAudienceMismatch { token: usize } = "capability_audience_mismatch", |_: &_| Step::Authority, CAPABILITY,
+    CapabilityAudienceMismatch { token: usize } = "capability_audience_mismatch", Authority, CAPABILITY,
         "token {token} is for an audience that is no name of this kernel";
-    DelegationBroken { token: usize, reason: &'static str } = "delegation_broken", |_: &_| Step::Authority, CAPABILITY,
+    DelegationBroken { token: usize, reason: &'static str } = "delegation_broken", Authority, CAPABILITY,
         "token {token} does not follow from the one before it: {reason}";
-    DelegationTooDeep { token: usize, max_depth: u64 } = "delegation_too_deep", |_: &_| Step::Authority, CAPABILITY,
+    DelegationTooDeep { token: usize, max_depth: u64 } = "delegation_too_deep", Authority, CAPABILITY,
         "token {token} has a max_depth of {max_depth}, which is not smaller than that of the one before it";
-    RootCeilingExceeded { ceiling: Ceiling } = "root_ceiling_exceeded", Denial::ceiling_step, CAPABILITY,
+    RootCeilingExceeded { ceiling: Ceiling } = "root_ceiling_exceeded", Authority, CAPABILITY,
         "the root gives more than its issuer may: {ceiling}";
-    CapabilityRevoked { token: usize } = "capability_revoked", |_: &_| Step::Authority, CAPABILITY,
+    CapabilityRevoked { token: usize } = "capability_revoked", Authority, CAPABILITY,
         "token {token} or one of its keys is revoked";
 
-    SubjectSuspended { until: u64 } = "subject_suspended", |_: &_| Step::Standing, STANDING,
+    SubjectSuspended { until: u64 } = "subject_suspended", Standing, STANDING,
         "the subject or an issuer is suspended until {until}";
-    SubjectBanned = "subject_banned", |_: &_| Step::Standing, STANDING, "the subject or an issuer is banned";
+    SubjectBanned = "subject_banned", Standing, STANDING, "the subject or an issuer is banned";
 
-    ProofMissing = "proof_missing", |_: &_| Step::ProofForm, PROOF, "the call has no proof";
-    ProofMalformed { reason: String } = "proof_malformed", |_: &_| Step::ProofForm, PROOF, "the proof cannot be read: {reason}";
-    ProofSchemaUnsupported { found: String } = "proof_schema_unsupported", |_: &_| Step::ProofSchema, PROOF,
+    ProofMissing = "proof_missing", ProofForm, PROOF, "the call has no proof";
+    ProofMalformed { reason: String } = "proof_malformed", ProofForm, PROOF, "the proof cannot be read: {reason}";
+    ProofSchemaUnsupported { found: String } = "proof_schema_unsupported", ProofSchema, PROOF,
         "the proof has the schema `{found}`";
-    ProofSenderMismatch = "proof_sender_mismatch", |_: &_| Step::ProofSender, PROOF,
+    ProofSenderMismatch = "proof_sender_mismatch", ProofSender, PROOF,
         "the proof is made by another key than the subject's";
-    ProofBindingMismatch { member: Binding } = "proof_binding_mismatch", |_: &_| Step::ProofBinding, PROOF,
+    ProofBindingMismatch { member: Binding } = "proof_binding_mismatch", ProofBinding, PROOF,
         "the proof is for another `{member}`";
-    ProofFromFuture { issued_at: u64, now: u64, max_clock_skew_secs: u64 } = "proof_from_future", |_: &_| Step::ProofFreshness, PROOF,
+    ProofFromFuture { issued_at: u64, now: u64, max_clock_skew_secs: u64 } = "proof_from_future", ProofFreshness, PROOF,
         "the proof is dated {issued_at}, more than {max_clock_skew_secs} s after {now}";
-    ProofExpired { issued_at: u64, now: u64, proof_ttl_secs: u64 } = "proof_expired", |_: &_| Step::ProofFreshness, PROOF,
+    ProofExpired { issued_at: u64, now: u64, proof_ttl_secs: u64 } = "proof_expired", ProofFreshness, PROOF,
         "the proof is dated {issued_at}, more than {proof_ttl_secs} s before {now}";
-    ProofPredatesKernel { issued_at: u64, accepted_after: u64 } = "proof_predates_kernel", |_: &_| Step::ProofFreshness, PROOF,
+    ProofPredatesKernel { issued_at: u64, accepted_after: u64 } = "proof_predates_kernel", ProofFreshness, PROOF,
         "the proof is dated {issued_at}; this kernel does not remember nonces from before it started, and takes proofs dated after {accepted_after} or with a nonce it gave out";
-    ProofSignatureInvalid = "proof_signature_invalid", |_: &_| Step::ProofSignature, PROOF,
+    ProofSignatureInvalid = "proof_signature_invalid", ProofSignature, PROOF,
         "the signature of the proof is not the subject's";
-    NonceMalformed { bytes: usize } = "nonce_malformed", |_: &_| Step::ProofNonce, PROOF,
+    NonceMalformed { bytes: usize } = "nonce_malformed", ProofNonce, PROOF,
         "the nonce has {bytes} bytes, and 1 to 256 are allowed";
-    NonceReplayed = "nonce_replayed", |_: &_| Step::ProofNonce, PROOF, "the proof was used before";
-    NonceStoreFull = "nonce_store_full", |_: &_| Step::ProofNonce, BUSY, "the nonce store is full of live nonces";
-    NonceQuotaExceeded = "nonce_quota_exceeded", |_: &_| Step::ProofNonce, BUSY,
+    NonceReplayed = "nonce_replayed", ProofNonce, PROOF, "the proof was used before";
+    NonceStoreFull = "nonce_store_full", ProofNonce, BUSY, "the nonce store is full of live nonces";
+    NonceQuotaExceeded = "nonce_quota_exceeded", ProofNonce, BUSY,
         "the capability has as many live nonces as one may have";
 
-    ToolNotGranted { token: usize } = "tool_not_granted", |_: &_| Step::Grants, NOT_GRANTED, "token {token} does not grant this tool";
-    ArgumentMissing { token: usize, pointer: String } = "argument_missing", |_: &_| Step::Grants, NOT_GRANTED,
+    ToolNotGranted { token: usize } = "tool_not_granted", Grants, NOT_GRANTED, "token {token} does not grant this tool";
+    ArgumentMissing { token: usize, pointer: String } = "argument_missing", Grants, NOT_GRANTED,
         "token {token}: the argument `{pointer}` is missing";
-    ArgumentNotGranted { token: usize, pointer: String } = "argument_not_granted", |_: &_| Step::Grants, NOT_GRANTED,
+    ArgumentNotGranted { token: usize, pointer: String } = "argument_not_granted", Grants, NOT_GRANTED,
         "token {token}: the argument `{pointer}` is not granted";
-    ArgumentConstraintViolated { token: usize, pointer: String, constraint_type: String } = "argument_constraint_violated", |_: &_| Step::Grants, NOT_GRANTED,
+    ArgumentConstraintViolated { token: usize, pointer: String, constraint_type: String } = "argument_constraint_violated", Grants, NOT_GRANTED,
         "token {token}: the argument `{pointer}` does not satisfy `{constraint_type}`";
 
-    BudgetExhausted { token: usize } = "budget_exhausted", |_: &_| Step::Budget, NOT_GRANTED, "token {token} has no calls left";
-    GuardDenied { guard: String, reason: String } = "guard_denied", |_: &_| Step::Guards, DENIED, "the guard `{guard}` denied it: {reason}";
-    StoreUnavailable { store: &'static str, step: Step, reason: String } = "store_unavailable", Denial::store_step, BUSY,
+    BudgetExhausted { token: usize } = "budget_exhausted", Budget, NOT_GRANTED, "token {token} has no calls left";
+    GuardDenied { guard: String, reason: String } = "guard_denied", Guards, DENIED, "the guard `{guard}` denied it: {reason}";
+    StoreUnavailable { store: &'static str, step: Step, reason: String } = "store_unavailable", Call, BUSY,
         "the {store} store: {reason}";
-    ClockUnavailable = "clock_unavailable", |_: &_| Step::Call, BUSY, "the clock cannot be read";
+    ClockUnavailable = "clock_unavailable", Call, BUSY, "the clock cannot be read";
 }
 
 /// What an issuer may not give more of.
@@ -207,18 +212,13 @@ impl fmt::Display for Ceiling {
 }
 
 impl Denial {
+    pub(crate) fn store_down(store: &'static str, step: Step, error: &impl fmt::Display) -> Self {
+        Self::StoreUnavailable { store, step, reason: error.to_string() }
+    }
+
     /// Whether anybody can cause it who can send bytes, or has captured a call and sends it again.
     pub fn is_before_proof(&self) -> bool {
         self.step() <= Step::ProofNonce
-    }
-
-    fn store_step(&self) -> Step {
-        if let Self::StoreUnavailable { step, .. } = self { *step } else { Step::Call }
-    }
-
-    fn ceiling_step(&self) -> Step {
-        let at_grants = matches!(self, Self::RootCeilingExceeded { ceiling: Ceiling::Grants });
-        if at_grants { Step::Grants } else { Step::Authority }
     }
 }
 

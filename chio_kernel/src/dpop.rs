@@ -8,7 +8,7 @@ use chio_core::crypto::{PreparedKey, PublicKey};
 use chio_core::dpop::MAX_NONCE_BYTES;
 use chio_core::error::excerpt;
 
-use crate::denial::{Binding, Denial, Step};
+use crate::denial::{Binding, Denial};
 use crate::store::{NonceAnswer, NonceClaim, key_id};
 
 pub use crate::config::DpopConfig;
@@ -26,14 +26,16 @@ pub(crate) struct Seen<'a> {
     pub(crate) action_hash: &'a str,
 }
 
-/// Steps 1 to 5: everything but the nonce. `extra_freshness` is asked at the end of step 4. Returns what was signed.
+/// Steps 1 to 5: everything but the nonce. `signed` is what the signature covers, or why there is no such thing.
+/// `extra_freshness` is asked at the end of step 4.
 pub(crate) fn check(
     proof: &DpopProof,
+    signed: Result<&[u8], String>,
     seen: Seen<'_>,
     now: u64,
     config: &DpopConfig,
     extra_freshness: impl FnOnce(&DpopProofBody) -> Result<(), Denial>,
-) -> Result<Vec<u8>, Denial> {
+) -> Result<(), Denial> {
     let body = &proof.body;
     if !is_supported_dpop_schema(&body.schema) {
         return Err(Denial::ProofSchemaUnsupported { found: excerpt(&body.schema) });
@@ -53,11 +55,11 @@ pub(crate) fn check(
     }
     check_freshness(body.issued_at, now, config)?;
     extra_freshness(body)?;
-    let signed = body.canonical().map_err(|error| Denial::ProofMalformed { reason: error.to_string() })?;
-    if !seen.key.verify(&signed, &proof.signature) {
+    let signed = signed.map_err(|reason| Denial::ProofMalformed { reason })?;
+    if !seen.key.verify(signed, &proof.signature) {
         return Err(Denial::ProofSignatureInvalid);
     }
-    Ok(signed)
+    Ok(())
 }
 
 /// Step 4.
@@ -129,12 +131,8 @@ pub fn verify_dpop_proof(
         tool_name,
         action_hash,
     };
-    check(proof, seen, now, config, |_| Ok(()))?;
+    let signed = proof.body.canonical();
+    check(proof, signed.as_deref().map_err(ToString::to_string), seen, now, config, |_| Ok(()))?;
     let account = key_id(&capability.id);
     spent(store.claim(&claim(&capability.id, &proof.body.nonce, account, now, config)?))
-}
-
-/// A store that failed at step 6.
-pub(crate) fn store_down(reason: String) -> Denial {
-    Denial::StoreUnavailable { store: "nonce", step: Step::ProofNonce, reason }
 }

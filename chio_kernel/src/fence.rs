@@ -3,10 +3,11 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::clock::{BoxFuture, Timer};
+use crate::clock::{BoxFuture, KernelError, Timer};
 
 /// Foreign code gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +46,21 @@ pub(crate) async fn fenced<'a, T: 'a>(
         alarm.as_mut().poll(context).map(|()| Err(Lapse::TimedOut))
     })
     .await
+}
+
+/// The fence around all stores: one that panics, or does not answer in time, has failed.
+#[derive(Clone)]
+pub(crate) struct Fence {
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) patience: Duration,
+}
+
+impl Fence {
+    pub(crate) async fn ask<'a, T: 'a>(
+        &self,
+        store: impl FnOnce() -> BoxFuture<'a, Result<T, KernelError>>,
+    ) -> Result<T, KernelError> {
+        let answer = fenced(&*self.timer, Some(self.patience), store).await;
+        answer.unwrap_or_else(|lapse| Err(KernelError::new(lapse.to_string())))
+    }
 }

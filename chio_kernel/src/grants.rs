@@ -1,5 +1,6 @@
 //! Whether every token of the chain grants the call.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use chio_core::canonical::Json;
@@ -25,9 +26,9 @@ pub(crate) struct Place {
 
 impl CoveredCall {
     pub(crate) fn new(proven: ProvenCall) -> Result<Self, Denial> {
-        let authority = proven.authority();
+        let authority = proven.authority().facts();
         let action = Action { call: proven.call(), arguments: OnceCell::new(), effort: Effort::default() };
-        if let Some(ceiling) = authority.ceiling() {
+        if let Some(ceiling) = &authority.ceiling {
             let granted = ceiling.iter().any(|grant| action.answer(grant) == Some(Ok(())));
             if !granted {
                 return Err(Denial::RootCeilingExceeded { ceiling: Ceiling::Grants });
@@ -36,16 +37,13 @@ impl CoveredCall {
         let mut places = Vec::new();
         // No token outlives the ones above it. One below it says nothing about how long its own count matters.
         let mut until = u64::MAX;
-        for (token, layer) in authority.layers().iter().enumerate() {
+        for (token, layer) in authority.layers.iter().enumerate() {
             until = until.min(layer.window.expires_at);
-            let covering = action.covering(token, &layer.grants)?;
             // A grant without a limit costs nothing, so it comes first.
-            if covering.iter().any(|(_, grant)| grant.max_invocations.is_none()) {
-                continue;
-            }
+            let Some(covering) = action.covering(token, &layer.grants)? else { continue };
             let allowance = |(index, grant): (usize, &Grant)| Allowance {
                 grant: Digest::of_parts(&[layer.id.as_bytes(), index.to_string().as_bytes()]),
-                account: authority.account(),
+                account: authority.account,
                 limit: grant.max_invocations.unwrap_or_default(),
                 until,
             };
@@ -58,7 +56,7 @@ impl CoveredCall {
 /// The call, and its arguments as a value once some grant has asked for them.
 struct Action<'a> {
     call: &'a ToolCall,
-    arguments: OnceCell<Json>,
+    arguments: OnceCell<Cow<'a, Json>>,
     /// What all grants of all tokens together may cost: a holder writes the grants that it derives.
     effort: Effort,
 }
@@ -76,20 +74,21 @@ impl Action<'_> {
         Some(grant.covers(arguments, &self.effort))
     }
 
-    /// The grants of a token that cover the call, with their places. Where none does, what is wrong with the first
-    /// that names the tool.
-    fn covering<'g>(&self, token: usize, grants: &'g [Grant]) -> Result<Vec<(usize, &'g Grant)>, Denial> {
+    /// The grants of a token that cover the call, with their places; nothing if one of them has no limit. Where none
+    /// covers it, what is wrong with the first that names the tool.
+    fn covering<'g>(&self, token: usize, grants: &'g [Grant]) -> Result<Option<Vec<(usize, &'g Grant)>>, Denial> {
         let mut covering = Vec::new();
         let mut mismatch = None;
         for (index, grant) in grants.iter().enumerate() {
             match self.answer(grant) {
+                Some(Ok(())) if grant.max_invocations.is_none() => return Ok(None),
                 Some(Ok(())) => covering.push((index, grant)),
                 Some(Err(why)) if mismatch.is_none() => mismatch = Some(why),
                 _ => {}
             }
         }
         if !covering.is_empty() {
-            return Ok(covering);
+            return Ok(Some(covering));
         }
         Err(match mismatch {
             None => Denial::ToolNotGranted { token },

@@ -34,7 +34,7 @@ pub struct Kernel {
 impl Kernel {
     /// Starts to build a kernel.
     pub fn builder() -> KernelBuilder {
-        KernelBuilder::new()
+        KernelBuilder::default()
     }
 
     pub(crate) fn new(parts: Parts) -> Self {
@@ -152,7 +152,10 @@ impl Kernel {
             let (spent, unenforced) = match decided {
                 Ok(spent) => (spent, None),
                 Err(denial) => {
-                    self.respond(&denial, &found, now).await;
+                    if let Some(subject) = found.subject_id {
+                        let (threat, standings) = (&self.parts.settings.threat, &*self.parts.standings);
+                        standing::respond(&denial, subject, threat, standings, &self.parts.fence, now).await;
+                    }
                     if mode == Mode::Enforce {
                         return Err(self.deny(denial, found, now).await);
                     }
@@ -198,11 +201,9 @@ impl Kernel {
         found: &mut Found,
     ) -> Result<Vec<Digest>, Denial> {
         let parts = &*self.parts;
-        let (timer, patience) = (&*parts.timer, parts.settings.patience.store);
-
         let (authority, evidence) = self.authority(presented, now).await?;
         found.authority(&authority);
-        standing::check(&authority, &*parts.standings, timer, patience, now).await?;
+        standing::check(&authority, &*parts.standings, &parts.fence, now).await?;
 
         let proven = match evidence {
             Evidence::Proof(proof) => parts.prover.prove(authority, call, proof, now).await?,
@@ -218,7 +219,8 @@ impl Kernel {
         let covered = CoveredCall::new(proven)?;
         parts.check_exists(covered.proven.call())?;
         let paid: PaidCall = parts.budget.spend(covered, now).await?;
-        if let Err(denial) = guard::ask(&parts.guards, &paid, timer, parts.settings.patience.guard, now).await {
+        let patience = parts.settings.patience.guard;
+        if let Err(denial) = guard::ask(&parts.guards, &paid, &*parts.timer, patience, now).await {
             parts.budget.refund(&paid.spent).await;
             return Err(denial);
         }
@@ -245,17 +247,8 @@ impl Kernel {
                 (unrevoked, Evidence::Scheme { nonce, issued_at, proof_hash })
             }
         };
-        let ask = || parts.revocations.first_revoked(unrevoked.ids());
-        let answer = fenced(&*parts.timer, Some(parts.settings.patience.store), ask).await;
+        let answer = parts.fence.ask(|| parts.revocations.first_revoked(unrevoked.ids())).await;
         Ok((unrevoked.given(answer)?, evidence))
-    }
-
-    async fn respond(&self, denial: &Denial, found: &Found, now: u64) {
-        let parts = &*self.parts;
-        if let Some(subject) = found.subject_id {
-            let (timer, patience) = (&*parts.timer, parts.settings.patience.store);
-            standing::respond(denial, subject, &parts.settings.threat, &*parts.standings, timer, patience, now).await;
-        }
     }
 
     /// The receipt comes before the effect: a call whose receipt cannot be written is denied.
@@ -280,9 +273,7 @@ impl Kernel {
             }
             Err(error) => {
                 parts.budget.refund(&spent).await;
-                let reason = error.to_string();
-                let denial = Denial::StoreUnavailable { store: "receipt", step: Step::Receipt, reason };
-                Err(Denied { denial, receipt: None })
+                Err(Denied { denial: Denial::store_down("receipt", Step::Receipt, &error), receipt: None })
             }
         }
     }

@@ -1,18 +1,17 @@
 //! Whether the caller holds the key, for this very call, and has not made it before: the one place where it is decided.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chio_core::digest::Digest;
 use chio_core::dpop::DpopProof;
+use chio_core::error::FormatError;
 
 use crate::authority::VerifiedAuthority;
 use crate::call::ToolCall;
-use crate::clock::Timer;
 use crate::config::DpopConfig;
-use crate::denial::Denial;
+use crate::denial::{Denial, Step};
 use crate::dpop::{self, Seen};
-use crate::fence::fenced;
+use crate::fence::Fence;
 use crate::store::NonceStore;
 
 /// A call whose caller is proven, and whose nonce is spent. It says nothing yet of what the caller may do.
@@ -70,8 +69,7 @@ impl Forgetful {
 pub(crate) struct Prover {
     pub(crate) config: DpopConfig,
     pub(crate) nonces: Arc<dyn NonceStore>,
-    pub(crate) timer: Arc<dyn Timer>,
-    pub(crate) patience: Duration,
+    pub(crate) fence: Fence,
     pub(crate) forgetful: Option<Forgetful>,
 }
 
@@ -85,10 +83,10 @@ impl Prover {
         now: u64,
     ) -> Result<ProvenCall, Denial> {
         let proof = proof.ok_or(Denial::ProofMissing)?;
-        let malformed = |reason: String| Denial::ProofMalformed { reason };
-        let proof = DpopProof::parse(proof).map_err(|error| malformed(error.to_string()))?;
+        let malformed = |error: FormatError| Denial::ProofMalformed { reason: error.to_string() };
+        let (proof, signed) = DpopProof::parse_signed(proof).map_err(malformed)?;
         // Authority that came from another scheme has no key to check a signature with.
-        let (subject, key) = authority.subject().ok_or(Denial::ProofMissing)?;
+        let (subject, key) = authority.facts().subject.as_ref().ok_or(Denial::ProofMissing)?;
         let seen = Seen {
             subject,
             key,
@@ -97,8 +95,8 @@ impl Prover {
             tool_name: call.tool_name(),
             action_hash: &call.arguments().digest().to_string(),
         };
-        let signed = dpop::check(&proof, seen, now, &self.config, |body| self.remembers(&body.nonce, body.issued_at))?;
-        self.spend(authority.capability_id(), &proof.body.nonce, authority.account(), now).await?;
+        dpop::check(&proof, Ok(&signed), seen, now, &self.config, |body| self.remembers(&body.nonce, body.issued_at))?;
+        self.spend(authority.capability_id(), &proof.body.nonce, authority.facts().account, now).await?;
         Ok(ProvenCall { authority, call, proof_hash: Some(Digest::of(&signed)) })
     }
 
@@ -114,7 +112,7 @@ impl Prover {
     ) -> Result<ProvenCall, Denial> {
         dpop::check_freshness(issued_at, now, &self.config)?;
         self.remembers(nonce, issued_at)?;
-        self.spend(authority.capability_id(), nonce, authority.account(), now).await?;
+        self.spend(authority.capability_id(), nonce, authority.facts().account, now).await?;
         Ok(ProvenCall { authority, call, proof_hash })
     }
 
@@ -124,10 +122,7 @@ impl Prover {
 
     async fn spend(&self, scope: &str, nonce: &str, account: Digest, now: u64) -> Result<(), Denial> {
         let claim = dpop::claim(scope, nonce, account, now, &self.config)?;
-        match fenced(&*self.timer, Some(self.patience), || self.nonces.spend(claim)).await {
-            Ok(Ok(answer)) => dpop::spent(answer),
-            Ok(Err(error)) => Err(dpop::store_down(error.to_string())),
-            Err(lapse) => Err(dpop::store_down(lapse.to_string())),
-        }
+        let answer = self.fence.ask(|| self.nonces.spend(claim)).await;
+        dpop::spent(answer.map_err(|error| Denial::store_down("nonce", Step::ProofNonce, &error))?)
     }
 }

@@ -2,7 +2,6 @@
 //! A replay counts as everything else: whoever has captured a call can send it again without the key.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chio_core::crypto::SigningBackend;
 use chio_core::digest::Digest;
@@ -10,9 +9,8 @@ use chio_core::error::{SignError, excerpt};
 use chio_core::receipt::{ChainHead, Decision, Event, Receipt, Summary, Verdict};
 
 use crate::authority::VerifiedAuthority;
-use crate::clock::Timer;
 use crate::config::Mode;
-use crate::fence::fenced;
+use crate::fence::Fence;
 use crate::proof::ProvenCall;
 use crate::store::{KernelError, ReceiptStore};
 use crate::sync::{Mutex, lock};
@@ -45,7 +43,7 @@ impl Found {
     pub(crate) fn authority(&mut self, authority: &VerifiedAuthority) {
         self.decision.capability_id = Some(authority.capability_id().to_owned());
         self.decision.subject = Some(authority.principal().to_owned());
-        self.subject_id = authority.principals().first().copied();
+        self.subject_id = authority.facts().principals.first().copied();
     }
 
     pub(crate) fn proven(&mut self, proven: &ProvenCall, subject_mode: Option<Mode>) {
@@ -61,8 +59,7 @@ impl Found {
 pub(crate) struct Ledger {
     pub(crate) store: Arc<dyn ReceiptStore>,
     pub(crate) key: Arc<dyn SigningBackend>,
-    pub(crate) timer: Arc<dyn Timer>,
-    pub(crate) patience: Duration,
+    pub(crate) fence: Fence,
     pub(crate) unproven: Mutex<Unproven>,
     /// Where its store may say that the chain ends: at what that confirmed last, or at what was made since.
     pub(crate) ends: Arc<Mutex<Vec<Option<ChainHead>>>>,
@@ -156,8 +153,7 @@ impl Ledger {
             *lock(&making) = Some(next);
             Ok((receipt, next))
         });
-        let written = fenced(&*self.timer, Some(self.patience), || self.store.append(seal)).await;
-        let written = written.map_err(|lapse| KernelError::new(lapse.to_string()))??;
+        let written = self.fence.ask(|| self.store.append(seal)).await?;
         let made = *lock(&made);
         let mut ends = lock(&self.ends);
         ends.retain(|end| end.map(|end| end.sequence) >= made.map(|made| made.sequence));

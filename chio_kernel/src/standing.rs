@@ -1,32 +1,26 @@
 //! Whether the kernel's owner has turned the caller away, and what attacks lead to.
 
-use std::time::Duration;
-
 use chio_core::digest::Digest;
 
 use crate::authority::VerifiedAuthority;
-use crate::clock::Timer;
 use crate::config::{Response, ThreatResponse};
 use crate::denial::{Denial, Step};
-use crate::fence::fenced;
+use crate::fence::Fence;
 use crate::store::{Standing, StandingStore};
 
 /// Asks for the standing of the subject and of every issuer.
 pub(crate) async fn check(
     authority: &VerifiedAuthority,
     store: &dyn StandingStore,
-    timer: &dyn Timer,
-    patience: Duration,
+    fence: &Fence,
     now: u64,
 ) -> Result<(), Denial> {
-    let down = |reason: String| Denial::StoreUnavailable { store: "standing", step: Step::Standing, reason };
-    match fenced(timer, Some(patience), || store.worst(authority.principals(), now)).await {
-        Ok(Ok(Standing::Good)) => Ok(()),
-        Ok(Ok(Standing::Suspended { until })) if until <= now => Ok(()),
-        Ok(Ok(Standing::Suspended { until })) => Err(Denial::SubjectSuspended { until }),
-        Ok(Ok(Standing::Banned)) => Err(Denial::SubjectBanned),
-        Ok(Err(error)) => Err(down(error.to_string())),
-        Err(lapse) => Err(down(lapse.to_string())),
+    match fence.ask(|| store.worst(&authority.facts().principals, now)).await {
+        Ok(Standing::Good) => Ok(()),
+        Ok(Standing::Suspended { until }) if until <= now => Ok(()),
+        Ok(Standing::Suspended { until }) => Err(Denial::SubjectSuspended { until }),
+        Ok(Standing::Banned) => Err(Denial::SubjectBanned),
+        Err(error) => Err(Denial::store_down("standing", Step::Standing, &error)),
     }
 }
 
@@ -36,15 +30,14 @@ pub(crate) async fn respond(
     subject: Digest,
     threat: &ThreatResponse,
     store: &dyn StandingStore,
-    timer: &dyn Timer,
-    patience: Duration,
+    fence: &Fence,
     now: u64,
 ) {
     let response = match denial {
         Denial::NonceReplayed => threat.replay,
         Denial::ProofSignatureInvalid if threat.signature != Response::Report => {
-            let count = fenced(timer, Some(patience), || store.count_failure(subject, now)).await;
-            let reached = matches!(count, Ok(Ok(count)) if count >= threat.signature_failures);
+            let count = fence.ask(|| store.count_failure(subject, now)).await;
+            let reached = count.is_ok_and(|count| count >= threat.signature_failures);
             if reached { threat.signature } else { Response::Report }
         }
         _ => Response::Report,
@@ -54,8 +47,7 @@ pub(crate) async fn respond(
         Response::Suspend { seconds } => Standing::Suspended { until: now.saturating_add(seconds) },
         Response::Ban => Standing::Banned,
     };
-    let set = fenced(timer, Some(patience), || store.worsen(subject, standing, now)).await;
-    if !matches!(set, Ok(Ok(()))) {
+    if fence.ask(|| store.worsen(subject, standing, now)).await.is_err() {
         tracing::error!(store = "standing", "the response to an attack could not be stored");
     }
 }

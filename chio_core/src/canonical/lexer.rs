@@ -1,4 +1,4 @@
-//! The strict reader: the one definition of what a text must be. Its stack is a vector as long as the nesting is deep.
+//! The strict reader: the one definition of what a text must be. Its stack is a bit for each level of nesting.
 
 use std::borrow::Cow;
 
@@ -13,14 +13,23 @@ pub(super) trait Sink<'a> {
     fn word(&mut self, value: Option<bool>) -> Result<(), JsonErrorKind>;
     /// A number, as it is written.
     fn number(&mut self, literal: &'a str) -> Result<(), JsonErrorKind>;
-    /// A string, as it is written between its quotes.
-    fn string(&mut self, raw: &'a str) -> Result<(), JsonErrorKind>;
-    /// The name of a member, likewise, and where it stands.
-    fn name(&mut self, raw: &'a str, at: usize) -> Result<(), JsonErrorKind>;
+    /// A string.
+    fn string(&mut self, text: Text<'a>) -> Result<(), JsonErrorKind>;
+    /// The name of a member, and where it stands.
+    fn name(&mut self, text: Text<'a>, at: usize) -> Result<(), JsonErrorKind>;
     /// The start of an object or array.
     fn open(&mut self, object: bool);
     /// Its end.
     fn close(&mut self) -> Result<(), JsonError>;
+}
+
+/// A string as it is written between its quotes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Text<'a> {
+    raw: &'a str,
+    has_escapes: bool,
+    /// Whether each character stands there as RFC 8785 writes it.
+    pub(super) is_canonical: bool,
 }
 
 /// Reads a whole text into a sink.
@@ -29,52 +38,55 @@ pub(super) fn read<'a>(text: &'a [u8], limits: Limits, sink: &mut impl Sink<'a>)
         return Err(JsonError::new(limits.bytes, JsonErrorKind::TooLarge { limit: limits.bytes }));
     }
     let text = std::str::from_utf8(text).map_err(|e| JsonError::new(e.valid_up_to(), JsonErrorKind::NotUtf8))?;
-    Lexer { text, at: 0, depth: limits.depth.min(MAX_DEPTH), sink }.document()
+    Lexer { text, at: 0, depth: limits.depth.min(MAX_DEPTH), open: 0, objects: 0, sink }.document()
 }
 
 struct Lexer<'a, 's, S> {
     text: &'a str,
     at: usize,
     depth: usize,
+    /// How many containers there are whose end has not been read, and which of them are objects: the innermost is the
+    /// lowest bit.
+    open: usize,
+    objects: u64,
     sink: &'s mut S,
 }
 
 impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
     fn document(mut self) -> Result<(), JsonError> {
-        // For each container whose end has not been read, whether it is an object.
-        let mut open: Vec<bool> = Vec::new();
         loop {
-            if !self.value_or_open(&mut open)? {
+            if !self.value_or_open()? {
                 continue;
             }
             loop {
                 self.space()?;
-                let Some(object) = open.last() else {
+                if self.open == 0 {
                     return if self.peek().is_none() { Ok(()) } else { self.fail(JsonErrorKind::TrailingData) };
-                };
+                }
+                let object = self.objects & 1 == 1;
                 if self.eat(b',') {
-                    if *object {
+                    if object {
                         self.name()?;
                     }
                     break;
                 }
-                if !self.eat(if *object { b'}' } else { b']' }) {
+                if !self.eat(if object { b'}' } else { b']' }) {
                     return self.fail_unexpected();
                 }
                 self.sink.close()?;
-                open.pop();
+                (self.open, self.objects) = (self.open.saturating_sub(1), self.objects >> 1);
             }
         }
     }
 
     /// Reads a scalar or an empty container; or opens a container, and its first value is still to be read.
-    fn value_or_open(&mut self, open: &mut Vec<bool>) -> Result<bool, JsonError> {
+    fn value_or_open(&mut self) -> Result<bool, JsonError> {
         self.space()?;
         match self.peek() {
             None => return self.fail(JsonErrorKind::UnexpectedEnd),
             Some(b'"') => {
-                let (at, raw) = (self.at, self.string()?);
-                self.sink.string(raw).map_err(|kind| JsonError::new(at, kind))?;
+                let (at, text) = (self.at, self.string()?);
+                self.sink.string(text).map_err(|kind| JsonError::new(at, kind))?;
             }
             Some(b't') => self.word("true", Some(true))?,
             Some(b'f') => self.word("false", Some(false))?,
@@ -87,7 +99,7 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
                 self.step(literal.len());
             }
             Some(bracket @ (b'[' | b'{')) => {
-                if open.len() >= self.depth {
+                if self.open >= self.depth {
                     return self.fail(JsonErrorKind::TooDeep { limit: self.depth });
                 }
                 let object = bracket == b'{';
@@ -98,7 +110,7 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
                     self.sink.close()?;
                     return Ok(true);
                 }
-                open.push(object);
+                (self.open, self.objects) = (self.open.saturating_add(1), self.objects << 1 | u64::from(object));
                 if object {
                     self.name()?;
                 }
@@ -116,8 +128,8 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
         if self.peek() != Some(b'"') {
             return self.fail_unexpected();
         }
-        let raw = self.string()?;
-        self.sink.name(raw, at).map_err(|kind| JsonError::new(at, kind))?;
+        let text = self.string()?;
+        self.sink.name(text, at).map_err(|kind| JsonError::new(at, kind))?;
         self.space()?;
         if self.eat(b':') { Ok(()) } else { self.fail_unexpected() }
     }
@@ -131,22 +143,21 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
         Ok(())
     }
 
-    /// A string, as it is written between its quotes. Every escape in it is one that [`decode`] knows.
-    fn string(&mut self) -> Result<&'a str, JsonError> {
+    fn string(&mut self) -> Result<Text<'a>, JsonError> {
         self.step(1);
         let start = self.at;
+        let (mut has_escapes, mut is_canonical) = (false, true);
         loop {
-            let rest = self.rest();
-            let special = |byte| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-            self.step(rest.bytes().position(special).unwrap_or(rest.len()));
+            self.step(plain_bytes(self.rest().as_bytes()));
             match self.peek() {
                 Some(b'"') => {
                     let raw = self.text.get(start..self.at).unwrap_or_default();
                     self.step(1);
-                    return Ok(raw);
+                    return Ok(Text { raw, has_escapes, is_canonical });
                 }
                 Some(b'\\') => {
-                    let (_, length) = escape(self.rest()).map_err(|kind| JsonError::new(self.at, kind))?;
+                    let (_, length, canonical) = escape(self.rest()).map_err(|kind| JsonError::new(self.at, kind))?;
+                    (has_escapes, is_canonical) = (true, is_canonical && canonical);
                     self.step(length);
                 }
                 Some(_) => return self.fail(JsonErrorKind::ControlCharacter),
@@ -192,27 +203,50 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
     }
 }
 
-/// What a string says that the lexer has read.
-pub(super) fn decode(raw: &str) -> Cow<'_, str> {
-    if !raw.contains('\\') {
-        return Cow::Borrowed(raw);
+/// How many bytes at the start of a text stand in a string as they are.
+pub(super) fn plain_bytes(text: &[u8]) -> usize {
+    // Eight at once. What a borrow spoils lies behind the first byte that is found, and that is the lowest.
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let special = |word: u64| {
+        let below = |word: u64, limit: u64| word.wrapping_sub(EACH.wrapping_mul(limit)) & !word & (EACH << 7);
+        below(word, 0x20) | below(word ^ EACH.wrapping_mul(0x22), 1) | below(word ^ EACH.wrapping_mul(0x5c), 1)
+    };
+    let within = |found: u64| usize::try_from(found.trailing_zeros() >> 3).unwrap_or_default();
+    for (index, word) in text.as_chunks().0.iter().enumerate() {
+        let found = special(u64::from_le_bytes(*word));
+        if found != 0 {
+            return index.saturating_mul(8).saturating_add(within(found));
+        }
     }
-    let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((plain, _)) = rest.split_once('\\') {
-        out.push_str(plain);
-        let tail = rest.get(plain.len()..).unwrap_or_default();
-        let Ok((c, length)) = escape(tail) else { break };
-        out.push(c);
-        rest = tail.get(length..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
+    // The last eight overlap with those before: whatever is found lies in the rest.
+    let Some((start, last)) = text.split_last_chunk() else {
+        return text.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).unwrap_or(text.len());
+    };
+    start.len().saturating_add(within(special(u64::from_le_bytes(*last))))
 }
 
-/// The character of the escape at the start of a text, and how long the escape is.
-fn escape(text: &str) -> Result<(char, usize), JsonErrorKind> {
-    let plain = match text.as_bytes().get(1) {
+impl<'a> Text<'a> {
+    /// What it says.
+    pub(super) fn decode(self) -> Cow<'a, str> {
+        let raw = self.raw;
+        if !self.has_escapes {
+            return Cow::Borrowed(raw);
+        }
+        let mut out = String::with_capacity(raw.len());
+        let mut rest = raw;
+        loop {
+            let (plain, tail) = rest.split_at_checked(plain_bytes(rest.as_bytes())).unwrap_or((rest, ""));
+            out.push_str(plain);
+            let Ok((c, length, _)) = escape(tail) else { return Cow::Owned(out) };
+            out.push(c);
+            rest = tail.get(length..).unwrap_or_default();
+        }
+    }
+}
+
+/// The character of the escape at the start of a text, how long the escape is, and whether RFC 8785 writes it so.
+fn escape(text: &str) -> Result<(char, usize, bool), JsonErrorKind> {
+    let c = match text.as_bytes().get(1) {
         Some(b'"') => '"',
         Some(b'\\') => '\\',
         Some(b'/') => '/',
@@ -224,22 +258,23 @@ fn escape(text: &str) -> Result<(char, usize), JsonErrorKind> {
         Some(b'u') => {
             let first = code_unit(text).ok_or(JsonErrorKind::InvalidEscape)?;
             if let Some(c) = char::from_u32(first.into()) {
-                return Ok((c, 6));
+                let has_shorter = matches!(c, '\u{8}'..='\n' | '\u{c}' | '\r' | ' '..);
+                let lower = !text.bytes().take(6).any(|byte| byte.is_ascii_uppercase());
+                return Ok((c, 6, lower && !has_shorter));
             }
             let second = text.get(6..).and_then(code_unit);
             let pair = second.and_then(|second| char::decode_utf16([first, second]).next()?.ok());
-            return pair.map(|c| (c, 12)).ok_or(JsonErrorKind::LoneSurrogate);
+            return pair.map(|c| (c, 12, false)).ok_or(JsonErrorKind::LoneSurrogate);
         }
         _ => return Err(JsonErrorKind::InvalidEscape),
     };
-    Ok((plain, 2))
+    Ok((c, 2, c != '/'))
 }
 
 /// The code unit of a `\uXXXX` at the start of a text.
 fn code_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
-    let all_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    all_hex.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(u16::from_str_radix(digits, 16).ok()?)
 }
 
 /// The number at the start of a text: `-? (0 | [1-9][0-9]*) (\.[0-9]+)? ([eE][+-]?[0-9]+)?`

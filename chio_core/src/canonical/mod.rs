@@ -18,8 +18,6 @@ mod parse;
 
 mod write;
 
-mod recognise;
-
 mod serialize;
 
 use std::borrow::Cow;
@@ -28,6 +26,7 @@ use serde::Serialize;
 
 use crate::error::JsonError;
 
+pub(crate) use self::serialize::to_text as ordered_json_bytes;
 pub use self::value::{Json, Number, Object};
 
 /// The largest integer that is read, in magnitude: 2^53−1.
@@ -56,7 +55,15 @@ impl Limits {
 /// Reads one strict JSON value.
 /// Fails with a [`JsonError`] that names the byte at which the text stops being strict JSON.
 pub fn parse(text: &[u8], limits: Limits) -> Result<Json, JsonError> {
-    parse::parse(text, limits)
+    parse::parse(text, limits).map(|(value, _)| value)
+}
+
+/// Reads one strict JSON value, and gives its RFC 8785 form too, as [`canonicalize`] does.
+/// Fails as [`parse()`].
+pub fn parse_canonical(text: &[u8], limits: Limits) -> Result<(Json, Cow<'_, [u8]>), JsonError> {
+    let (value, is_canonical) = parse::parse(text, limits)?;
+    let canonical = if is_canonical { Cow::Borrowed(text) } else { Cow::Owned(value.to_canonical_bytes()) };
+    Ok((value, canonical))
 }
 
 /// The RFC 8785 form of a strict JSON text. A text that already is in that form is returned as it is.
@@ -70,18 +77,26 @@ pub fn canonicalize(text: &[u8], limits: Limits) -> Result<Cow<'_, [u8]>, JsonEr
 
 /// Whether a text is strict JSON, within the limits and already in RFC 8785 form: one pass, nothing built.
 pub fn is_canonical(text: &[u8], limits: Limits) -> bool {
-    recognise::is_canonical(text, limits)
+    parse::is_canonical(text, limits)
 }
 
 /// The RFC 8785 bytes of any serialisable value.
 /// Fails where a value has no strict JSON form: a NaN or an infinity, an integer beyond ±(2^53−1), a
 /// map key that is no string, a member named twice, nesting deeper than [`MAX_DEPTH`].
 pub fn canonical_json_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
-    Ok(to_json(value)?.to_canonical_bytes())
+    let text = serialize::to_text(value)?;
+    Ok(if is_canonical(&text, UNLIMITED) { text } else { read_back(&text)?.to_canonical_bytes() })
 }
 
 /// Any serialisable value as strict JSON.
 /// Fails as [`canonical_json_bytes`].
 pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Json, JsonError> {
-    serialize::to_json(value)
+    read_back(&serialize::to_text(value)?)
+}
+
+const UNLIMITED: Limits = Limits::bytes(usize::MAX);
+
+/// Nobody has seen this text, so an error names no place in it.
+fn read_back(text: &[u8]) -> Result<Json, JsonError> {
+    parse(text, UNLIMITED).map_err(|error| JsonError::new(0, error.kind))
 }

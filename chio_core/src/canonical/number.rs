@@ -1,22 +1,9 @@
 //! Numbers: which literals are read, and how one is written.
 
-use super::MAX_INTEGER;
 use crate::error::JsonErrorKind;
 
 /// From here on ECMAScript, and so RFC 8785, writes a whole number with an exponent.
 const EXPONENT_FROM: f64 = 1e21;
-
-/// A whole number as a double, where every digit fits.
-pub(super) fn from_integer(magnitude: u64, negative: bool) -> Option<f64> {
-    if magnitude > MAX_INTEGER {
-        return None;
-    }
-    let high = u32::try_from(magnitude >> 32).ok()?;
-    let low = u32::try_from(magnitude & 0xffff_ffff).ok()?;
-    let value = f64::from(high) * 4_294_967_296.0 + f64::from(low);
-    // A negative zero is written `0`, so it is one.
-    Some(if negative && magnitude != 0 { -value } else { value })
-}
 
 /// Whether a double may stand in strict JSON: finite, and not a whole number beyond ±(2^53−1) that
 /// would be written as an integer.
@@ -25,23 +12,31 @@ pub(super) fn is_strict(value: f64) -> bool {
     value.is_finite() && !(9_007_199_254_740_992.0..EXPONENT_FROM).contains(&magnitude)
 }
 
+/// Whether a literal that has the form of a JSON number is canonical at a glance: a decimal of at most 15 digits, which
+/// a double keeps, without a zero at the end, and not so small that it would be written with an exponent.
+pub(super) fn is_plainly_canonical(literal: &str) -> bool {
+    let unsigned = literal.strip_prefix('-').unwrap_or(literal);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let is_shortest = !fraction.ends_with('0') && !unsigned.starts_with("0.00000") && literal != "-0";
+    is_shortest && unsigned.len() <= 15 && whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
+}
+
 /// The value of a literal that has the form of a JSON number.
 pub(super) fn parse(literal: &str) -> Result<f64, JsonErrorKind> {
-    if !literal.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
-        let digits = literal.strip_prefix('-').unwrap_or(literal);
-        let negative = digits.len() != literal.len();
-        return digits
-            .parse()
-            .ok()
-            .and_then(|magnitude| from_integer(magnitude, negative))
-            .ok_or(JsonErrorKind::IntegerOutOfRange);
-    }
     let value: f64 = literal.parse().map_err(|_| JsonErrorKind::InvalidNumber)?;
+    if !literal.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
+        // Up to there a double keeps every digit. A negative zero is written `0`, so it is one.
+        let fits = value.abs() <= 9_007_199_254_740_991.0;
+        return if fits { Ok(value + 0.0) } else { Err(JsonErrorKind::IntegerOutOfRange) };
+    }
     if !value.is_finite() {
         return Err(JsonErrorKind::NumberOverflow);
     }
     if !is_strict(value) {
         return Err(JsonErrorKind::IntegerOutOfRange);
+    }
+    if is_plainly_canonical(literal) {
+        return Ok(value);
     }
     let (digits, exponent) = decimal(literal);
     if digits.is_empty() {
@@ -79,6 +74,11 @@ fn decimal(literal: &str) -> (String, i64) {
 /// Writes a finite double as ECMAScript does.
 pub(super) fn write(value: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(ryu_js::Buffer::new().format_finite(value).as_bytes());
+}
+
+/// Whether that is this literal.
+pub(super) fn is_written_as(value: f64, literal: &str) -> bool {
+    ryu_js::Buffer::new().format_finite(value) == literal
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::number;
 use crate::error::JsonErrorKind;
 
 /// A strict JSON value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
     /// `null`
     Null,
@@ -25,6 +25,8 @@ pub enum Json {
 /// A double that strict JSON can hold: finite, never a negative zero, and no whole number between 2^53 and 10^21.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Number(f64);
+
+impl Eq for Number {}
 
 impl Number {
     /// A number, where it is one that strict JSON can hold.
@@ -45,7 +47,7 @@ impl Number {
 }
 
 /// The members of an object, sorted as RFC 8785 sorts them, each name once.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Object(Vec<(String, Json)>);
 
 impl Object {
@@ -96,12 +98,6 @@ impl Json {
         }
         Number::new(value).map(Self::Number).ok_or(JsonErrorKind::IntegerOutOfRange)
     }
-
-    pub(super) fn from_integer(magnitude: u64, negative: bool) -> Result<Self, JsonErrorKind> {
-        number::from_integer(magnitude, negative)
-            .map(|value| Self::Number(Number(value)))
-            .ok_or(JsonErrorKind::IntegerOutOfRange)
-    }
 }
 
 /// The order of RFC 8785, section 3.2.3: by UTF-16 code units.
@@ -110,7 +106,8 @@ impl Json {
 /// (lead bytes EE and EF) come after the surrogates, and so after everything beyond U+FFFF (F0 to F4).
 pub(super) fn member_order(a: &str, b: &str) -> Ordering {
     let rank = |byte: u8| if matches!(byte, 0xee | 0xef) { byte | 0x10 } else { byte };
-    a.bytes().map(rank).cmp(b.bytes().map(rank))
+    let differ = a.bytes().zip(b.bytes()).find(|(a, b)| a != b);
+    differ.map_or(a.len().cmp(&b.len()), |(a, b)| rank(a).cmp(&rank(b)))
 }
 
 #[cfg(test)]

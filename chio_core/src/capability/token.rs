@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::grant::{ArgumentRules, Grant};
-use crate::canonical::{self, Json, canonical_json_bytes};
+use crate::canonical::{self, Json, canonical_json_bytes, ordered_json_bytes};
 use crate::crypto::{PublicKey, Signature, SigningBackend};
 use crate::digest::{Digest, from_lower_hex};
 use crate::error::{FormatError, JsonError, SignError, document_error, excerpt};
@@ -109,7 +109,7 @@ impl CapabilityToken {
         let token: Self = serde_json::from_slice(&text).map_err(|error| document_error(&error))?;
         token.check()?;
         // What is written back must be what was read, or the signature would cover something else than what is used.
-        if canonical_json_bytes(&token)? != text {
+        if ordered_json_bytes(&token)? != text && canonical_json_bytes(&token)? != text {
             return Err(FormatError::Document("it is not written as a token is: perhaps a `null` stands in it".into()));
         }
         Ok(token)

@@ -20,6 +20,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::canonical::canonical_json_bytes;
+use crate::digest::in_lower_hex;
 use crate::error::{FormatError, SignError};
 
 pub use self::ed25519::Ed25519Backend;
@@ -196,7 +197,8 @@ macro_rules! prefixed_hex {
     ($($text:ty)*) => {$(
         impl fmt::Display for $text {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}{}", self.algorithm.prefix(), base16ct::lower::encode_string(&self.bytes))
+                f.write_str(self.algorithm.prefix())?;
+                in_lower_hex(&self.bytes, |text| f.write_str(text))
             }
         }
 
@@ -213,7 +215,10 @@ macro_rules! prefixed_hex {
 
         impl Serialize for $text {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                match self.algorithm {
+                    Algorithm::Ed25519 => in_lower_hex(&self.bytes, |text| serializer.serialize_str(text)),
+                    _ => serializer.collect_str(self),
+                }
             }
         }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Decision, Event, MAX_RECEIPT_BYTES, Outcome, OutcomeStatus, RECEIPT_SCHEMA, Receipt, ReceiptBody, Summary, Verdict,
 };
-use crate::canonical::{self, Limits};
+use crate::canonical::{self, Limits, ordered_json_bytes};
 use crate::crypto::{PublicKey, Signature};
 use crate::digest::Digest;
-use crate::error::{FormatError, JsonError, JsonErrorKind, document_error, excerpt};
+use crate::error::{FormatError, JsonError, document_error, excerpt};
 use crate::time::MAX_UNIX_SECONDS;
 
 #[derive(Serialize, Deserialize)]
@@ -118,15 +118,12 @@ fn flat(body: &ReceiptBody) -> Flat<'_> {
 }
 
 pub(super) fn canonical(body: &ReceiptBody) -> Result<Vec<u8>, JsonError> {
-    write(&flat(body))
+    ordered_json_bytes(&flat(body))
 }
 
 pub(super) fn line(receipt: &Receipt) -> Result<Vec<u8>, JsonError> {
-    write(&Line { body: flat(&receipt.body), signature: receipt.signature.as_ref().map(Cow::Borrowed) })
-}
-
-fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, JsonError> {
-    serde_json::to_vec(value).map_err(|error| JsonError { at: 0, kind: JsonErrorKind::NotJson(error.to_string()) })
+    let signature = receipt.signature.as_ref().map(Cow::Borrowed);
+    ordered_json_bytes(&Line { body: flat(&receipt.body), signature })
 }
 
 pub(super) fn parse(text: &[u8]) -> Result<Receipt, FormatError> {

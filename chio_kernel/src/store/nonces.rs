@@ -20,8 +20,9 @@ use crate::sync::{Mutex, lock};
 /// them, calls are denied, and one account (a root capability and all that is derived from it) may hold at most a
 /// share, so that no holder can lock out the rest.
 ///
-/// Memory is bounded by the capacity and grows with use: at most about 60 bytes a live nonce. It forgets everything at a restart. A [`crate::Kernel`] with this store therefore refuses every proof that could
-/// have been used before it started; [`crate::dpop::verify_dpop_proof`] alone cannot know.
+/// Memory is bounded by the capacity and grows with use: at most about 50 bytes a live nonce. It forgets everything at a
+/// restart. A [`crate::Kernel`] with this store therefore refuses every proof that could have been used before it
+/// started; [`crate::dpop::verify_dpop_proof`] alone cannot know.
 pub struct DpopNonceStore {
     shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
@@ -189,6 +190,10 @@ impl Shard {
         let held = self.held.get(&entry.account).copied().unwrap_or_default();
         let Ok(place) = u32::try_from(self.queue.len()) else { return NonceAnswer::Full };
         self.held.insert(entry.account, held.saturating_add(1));
+        if self.queue.len() == self.queue.capacity() {
+            // By an eighth: of twice as many, half would lie empty.
+            self.queue.reserve_exact((self.queue.len() / 8).max(64));
+        }
         self.queue.push_back(entry);
         let (queue, dropped) = (&self.queue, self.dropped);
         self.numbers.insert_unique(hash, dropped.wrapping_add(place), |number| {
