@@ -55,7 +55,8 @@ impl Pattern {
         let steps = self.expression.len().max(least);
         let groups = self.expression.matches('(').count();
         let compiling = steps.saturating_mul(2).saturating_add(groups.saturating_mul(64)).saturating_add(32);
-        text_bytes.saturating_mul(steps / 24 + 2).saturating_add(compiling)
+        let matching = text_bytes.saturating_mul((steps / 24).saturating_add(2));
+        matching.saturating_add(compiling)
     }
 
     /// Whether the whole text matches. With a glob, a text that is not a plain name or path does not, whatever the stars
