@@ -57,10 +57,11 @@ pub(crate) fn parse(text: &str) -> Option<IpAddr> {
     })
 }
 
-/// IPv6 addresses with one of IPv4 inside: IPv4-compatible and IPv4-mapped, NAT64 (two), 6to4, Teredo.
-const V4_INSIDE: [([u16; 8], u32); 6] = [
+/// IPv6 addresses with one of IPv4 inside: IPv4-compatible, IPv4-mapped and IPv4-translated, NAT64 (two), 6to4, Teredo.
+const V4_INSIDE: [([u16; 8], u32); 7] = [
     ([0; 8], 96),
     ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),
+    ([0, 0, 0, 0, 0xffff, 0, 0, 0], 96),
     ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96),
     ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),
     ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),
@@ -101,9 +102,12 @@ fn is_in(address: IpAddr, first: impl Into<IpAddr>, prefix: u32) -> bool {
     Network { first: first.into(), prefix }.has(address)
 }
 
-/// `::` and `::1` are among the compatible ones in form, and mean themselves.
+/// `::` and `::1` are among the compatible ones in form, and mean themselves. ISATAP can have any network in front.
 fn has_v4_inside(address: Ipv6Addr) -> bool {
-    address.to_bits() > 1 && V4_INSIDE.iter().any(|(first, prefix)| is_in(address.into(), *first, *prefix))
+    let [.., flags, kind, _, _] = address.segments();
+    let isatap = kind == 0x5efe && flags & 0xfcff == 0;
+    let listed = || V4_INSIDE.iter().any(|(first, prefix)| is_in(address.into(), *first, *prefix));
+    address.to_bits() > 1 && (isatap || listed())
 }
 
 /// Whether an address belongs to the public internet: not to this machine, a private or local network, a group, a
@@ -160,8 +164,21 @@ mod tests {
             ),
             (
                 "::/0",
-                vec!["::1", "fe80::1", "::", "2606:4700::1111"],
-                vec!["::ffff:7f00:1", "64:ff9b::7f00:1", "2002:7f00:1::", "1.2.3.4", "::2"],
+                vec!["::1", "fe80::1", "::", "2606:4700::1111", "fe80::1:5efe:7f00:1", "fe80::5efe:1", "64:ff9c::1"],
+                vec![
+                    "::ffff:7f00:1",
+                    "::ffff:0:7f00:1",
+                    "::ffff:0:127.0.0.1",
+                    "64:ff9b::7f00:1",
+                    "64:ff9b:1:7f00::1",
+                    "2001:0:7f00:1::",
+                    "2002:7f00:1::",
+                    "fe80::5efe:7f00:1",
+                    "2606:4700::200:5efe:7f00:1",
+                    "2606:4700::300:5efe:7f00:1",
+                    "1.2.3.4",
+                    "::2",
+                ],
             ),
             ("::1/128", vec!["::1", "0:0:0:0:0:0:0:1"], vec!["::2", "127.0.0.1"]),
         ] {

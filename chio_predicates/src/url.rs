@@ -99,8 +99,12 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// Decodes a path once. Denied is one that says another thing when it is decoded by a server, or by two of them.
+/// Decodes a path once. Denied is one that says another thing when it is decoded by a server, or by two of them; and a
+/// bracket, which RFC 3986 has in hosts alone and others have anywhere.
 fn read_path(text: &str) -> Option<String> {
+    if text.contains(['[', ']']) {
+        return None;
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
     bytes.extend_from_slice(parts.next()?.as_bytes());
@@ -204,36 +208,17 @@ fn starts_with(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
 }
 
-/// Names that are not of the public internet by their last labels: RFC 6761 and 6762, what routers and clouds use inside,
-/// and services that answer with whatever address stands in the name.
-const NOT_PUBLIC: [&str; 26] = [
-    "localhost",
-    "local",
-    "localdomain",
-    "localdomain4",
-    "localdomain6",
-    "internal",
-    "intranet",
-    "private",
-    "corp",
-    "home",
-    "lan",
-    "home.arpa",
-    "in-addr.arpa",
-    "ip6.arpa",
-    "test",
-    "example",
-    "invalid",
-    "onion",
-    "svc",
-    "consul",
-    "nip.io",
-    "sslip.io",
-    "xip.io",
-    "localtest.me",
-    "lvh.me",
-    "vcap.me",
-];
+/// Names that are not of the public internet by their last labels: RFC 6761 and 6762; what routers, containers and clusters
+/// use inside; where clouds answer their machines; services whose names stand for private addresses, or for any at all.
+/// They are the known ones.
+const NOT_PUBLIC: &str = "\
+    localhost local localdomain localdomain4 localdomain6 test example invalid onion alt home.arpa in-addr.arpa ip6.arpa \
+    internal intranet intra private corp home lan localnet workgroup router domain dhcp fritz.box \
+    svc default cluster k8s consul docker lxd incus novalocal openstacklocal ts.net \
+    metadata.goog metadata.tencentyun.com metadata.cloud.ibm.com metadata.packet.net metadata.platformequinix.com \
+    nip.io sslip.io xip.io xip.name ip6.name backname.io local-ip.co local-ip.sh plex.direct traefik.me localtest.me lvh.me \
+    vcap.me fuf.me lacolhost.com localho.st localhost.direct lcl.host local.gd localdev.me 1u.ms rbndr.us rebind.it \
+    rebind.network";
 
 /// Whether the text is a URL of `http` or `https` whose host is, as far as its text tells, one of the public internet.
 /// What address a name has is not asked: it can be another one each time.
@@ -242,9 +227,10 @@ pub fn is_public(text: &str) -> bool {
     let host = match url.host {
         Host::Address(address) => address::is_public(address),
         Host::Name(name) => {
-            let ends =
-                |suffix: &&str| name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-            name.contains('.') && !NOT_PUBLIC.iter().any(ends)
+            let ends = |suffix| name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+            // The names at the top are letters. With others, as in `dns.kube-system`, it is a name of some network.
+            let is_top = |top: &str| top.starts_with("xn--") || top.bytes().all(|byte| byte.is_ascii_alphabetic());
+            name.rsplit_once('.').is_some_and(|(_, top)| is_top(top)) && !NOT_PUBLIC.split(' ').any(ends)
         }
     };
     host && matches!(url.scheme.as_str(), "http" | "https")

@@ -18,7 +18,7 @@ use crate::error::{FormatError, excerpt};
 pub struct Effort(Cell<usize>);
 
 impl Default for Effort {
-    /// Four million places and comparisons: less than a second, and far more than a call has use for.
+    /// Four million places and comparisons, a quarter of a microsecond each: a second, and far more than a call has use for.
     fn default() -> Self {
         Self(Cell::new(4_000_000))
     }
@@ -166,7 +166,7 @@ impl Constraint {
 /// The digest of a value; none where the effort does not suffice for the next such question.
 fn digest(value: &Json, effort: &Effort) -> Option<Digest> {
     let bytes = value.to_canonical_bytes();
-    effort.spend(bytes.len() / 16).then(|| Digest::of(&bytes))
+    effort.spend(bytes.len().div_ceil(4)).then(|| Digest::of(&bytes))
 }
 
 /// The same of the elements of an array.

@@ -22,6 +22,7 @@ fn one_host_and_nothing_that_looks_like_it() {
         "https://good.example/a%20b/%C3%A9",
         "https://good.example/?@evil.example",
         "https://good.example/a;b=c/d",
+        "https://good.example/a%5Bb%5D/*?c[]=d",
     ] {
         assert!(good.allows(url), "{url}");
     }
@@ -100,6 +101,14 @@ fn one_host_and_nothing_that_looks_like_it() {
         "https://good.example/ä",
         "https://good.example/<a>",
         "https://good.example/a\\b",
+        "https://good.example/a[b",
+        "https://good.example/a]b",
+        "https://good.example/.%3f/a",
+        "https://good.example/.*",
+        "https://good.example/.%5B.%5D",
+        "https://good.example/$x../a",
+        "https://good.example/%7b..,a%7d",
+        "https://good.example/%E2%80%A6",
         "https://good.example/%ef%bc%8e%ef%bc%8e/a",
         "https://[good.example]/",
         "https://good.example]/",
@@ -243,6 +252,9 @@ fn the_public_internet() {
         "https://a.example.com/",
         "https://localhost.com/",
         "https://mylocal.io/",
+        "https://default.com/",
+        "https://notnip.io/",
+        "https://a.xn--p1ai/",
         "https://xn--bcher-kva.ch:8443/x?y",
     ] {
         assert!(is_public(url), "{url}");
@@ -278,6 +290,19 @@ fn the_public_internet() {
         "http://127.0.0.1.nip.io/",
         "http://a.sslip.io/",
         "http://localtest.me/",
+        "http://kubernetes.default/",
+        "http://dns.kube-system/",
+        "http://a.my_space/",
+        "http://a.ns1/",
+        "http://metadata.tencentyun.com/",
+        "http://api.metadata.cloud.ibm.com/",
+        "http://metadata.packet.net/",
+        "http://metadata.platformequinix.com/",
+        "http://7f000001.c0a80001.rbndr.us/",
+        "http://a.traefik.me/",
+        "http://localho.st/",
+        "http://a.rebind.network/",
+        "http://fritz.box/",
         "ftp://ftp.gnu.org/",
         "gopher://1.1.1.1/",
         "file:///etc/passwd",
@@ -291,6 +316,16 @@ fn the_public_internet() {
         "http://[2002:7f00:1::]/",
     ] {
         assert!(!is_public(url), "{url}");
+    }
+}
+
+/// Each by itself, and below it.
+#[test]
+fn what_is_known_is_not_public() {
+    for name in NOT_PUBLIC.split(' ') {
+        assert!(Host::parse(name) == Some(Host::Name(name.to_owned())), "{name:?}");
+        assert!(!is_public(&format!("http://{name}/")) && !is_public(&format!("http://a.{name}/")), "{name}");
+        assert!(is_public(&format!("http://a{}.com/", name.replace('.', "-"))), "{name}");
     }
 }
 
@@ -369,7 +404,9 @@ proptest! {
             };
             prop_assert_eq!(host, ours.host.clone());
             prop_assert_eq!(theirs.port_or_known_default(), ours.effective_port());
-            prop_assert_eq!(read_path(theirs.path()), Some(ours.path.clone()));
+            // Of other schemes than those of the web, it leaves an empty path empty.
+            let path = if theirs.path().is_empty() { "/" } else { theirs.path() };
+            prop_assert_eq!(read_path(path), Some(ours.path.clone()));
         }
     }
 }

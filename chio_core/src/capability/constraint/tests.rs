@@ -216,12 +216,25 @@ fn texts_cost_effort() {
     let hosts: Vec<_> = (0..1000).map(|host| format!("h{host}.example")).collect();
     let programs: Vec<_> = (0..1000).map(|program| format!("p{program}")).collect();
     for (rule, value) in [
-        (json!({"constraint_type": "regex", "pattern": "a*"}), json!("a".repeat(100))),
-        (json!({"constraint_type": "pattern", "glob": "**"}), json!("a".repeat(100))),
+        (json!({"constraint_type": "regex", "pattern": "a*"}), json!("a".repeat(500))),
+        (json!({"constraint_type": "regex", "pattern": "(a{50})*"}), json!("")),
+        (json!({"constraint_type": "pattern", "glob": "**"}), json!("a".repeat(500))),
         (json!({"constraint_type": "url", "hosts": hosts}), json!("https://h1.example/")),
         (json!({"constraint_type": "shell_words", "programs": programs}), json!("p1")),
-        (json!({"constraint_type": "max_length", "max": 100_000}), json!("a".repeat(16_000))),
-        (json!({"constraint_type": "path_containment", "root": "/"}), json!(format!("/{}", "a".repeat(16_000)))),
+        (json!({"constraint_type": "max_length", "max": 100_000}), json!("a".repeat(4_000))),
+        (json!({"constraint_type": "path_containment", "root": "/"}), json!(format!("/{}", "a".repeat(4_000)))),
+        (json!({"constraint_type": "url"}), json!(format!("https://a.example/{}", "a".repeat(4_000)))),
+        (json!({"constraint_type": "shell_words", "programs": ["p"]}), json!(format!("p {}", "a".repeat(4_000)))),
+        (
+            json!({"constraint_type": "all", "constraints": vec![json!({"constraint_type": "url_safe"}); 60]}),
+            json!("https://a.com"),
+        ),
+        (json!({"constraint_type": "not_one_of", "excluded": []}), json!("a".repeat(4_000))),
+        (
+            json!({"constraint_type": "all", "constraints": vec![json!({"constraint_type": "not_one_of", "excluded": []}); 500]}),
+            json!(1),
+        ),
+        (json!({"constraint_type": "subset", "allowed": [1]}), json!(vec![1; 500])),
     ] {
         let (rule, value) = (Rule::from_value(&rule).unwrap(), canonical::to_json(&value).unwrap());
         assert!(rule.allows(&value, &Effort::default()));
