@@ -67,6 +67,7 @@ pub fn starts_one_of(line: &str, programs: &[String]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -10,6 +10,7 @@ fn rule(hosts: &[&str]) -> UrlRule {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn one_host_and_nothing_that_looks_like_it() {
     let good = rule(&["good.example"]);
     for url in [
