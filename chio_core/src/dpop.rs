@@ -141,6 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[cfg_attr(miri, ignore = "its random texts take minutes under Miri")]
         fn writing_a_body_is_rfc8785(nonce: String, schema: String, server in "\\PC{0,9}", issued_at in 0..=crate::time::MAX_UNIX_SECONDS) {
             let body = DpopProofBody {
                 action_hash: String::new(),

@@ -297,6 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "its digests take minutes under Miri")]
     fn the_cache_is_bounded_and_drops_what_was_used_longest_ago() {
         let facts = |text: usize| {
             let id = Digest::of(b"id");

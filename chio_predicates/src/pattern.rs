@@ -177,6 +177,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes under Miri")]
     fn what_is_no_pattern_matches_nothing() {
         let long = "a".repeat(MAX_PATTERN_BYTES + 1);
         let deep = "(".repeat(500) + &")".repeat(500);
@@ -201,6 +202,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes under Miri")]
     fn a_pattern_has_at_most_1024_bytes() {
         let class = |bytes: usize| format!("[{}]", "a".repeat(bytes - 2));
         assert!(Pattern::regex(class(MAX_PATTERN_BYTES)).matches("a"));
@@ -219,6 +221,7 @@ mod tests {
 
     /// Patterns that take an engine with backtracking longer than there is time.
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes under Miri")]
     fn catastrophic_patterns_are_not() {
         let text = "a".repeat(100_000);
         for regex in ["(a+)+b", "(a|aa)+b", "(a*)*b", "(a|a?)+b", "([a-z]*)*[0-9]", "(a?){100}a{100}b"] {

@@ -238,6 +238,23 @@ fn report(receipts: &MemoryReceipts) -> ChainReport {
     verifier.finish()
 }
 
+/// No race, but the one path through a whole kernel for which Miri has the time.
+#[test]
+#[cfg_attr(shuttle, ignore = "it has one thread")]
+fn one_call_is_allowed_once_and_revoked() {
+    let world = World::new();
+    let receipts = Arc::clone(&world.receipts);
+    let kernel = world.kernel();
+    let call = honest("a");
+    assert_eq!(code(&kernel, call.clone()), "");
+    assert_eq!(code(&kernel, call.clone()), "nonce_replayed");
+    let id = CapabilityChain::parse(&call.capability).unwrap().leaf().id.parse().unwrap();
+    block_on(kernel.revoke_capability(id)).unwrap();
+    assert_eq!(code(&kernel, call), "capability_revoked");
+    let report = report(&receipts);
+    assert_eq!((report.receipts, report.allowed, report.denied, report.unfinished), (4, 1, 2, 0));
+}
+
 #[test]
 #[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
 fn one_proof_is_allowed_once_and_the_receipts_are_one_chain() {

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn keys_survive_pem_and_sign() {
-        for algorithm in Algorithm::ALL {
+        for algorithm in Algorithm::ALL.into_iter().take(if cfg!(miri) { 1 } else { 3 }) {
             let key = Keypair::generate_for(algorithm).unwrap();
             let read = Keypair::from_pkcs8_pem(&key.to_pkcs8_pem().unwrap()).unwrap();
             assert_eq!(read.public_key(), key.public_key());

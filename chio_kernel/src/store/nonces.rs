@@ -282,7 +282,7 @@ mod tests {
         #[test]
         fn what_was_spent_stays_spent(
             capacity in 1usize..12,
-            calls in prop::collection::vec((0u8..24, 0u8..3, 0u64..4, 0u64..12), 0..200),
+            calls in prop::collection::vec((0u8..24, 0u8..3, 0u64..4, 0u64..12), 0..if cfg!(miri) { 40 } else { 200 }),
         ) {
             let store = DpopNonceStore::with_quota(capacity, capacity, Duration::ZERO);
             let mut spent: Vec<NonceClaim> = Vec::new();

@@ -194,6 +194,7 @@ fn a_pattern_that_is_none_denies_where_it_is_read() {
 
 /// As deep as a token may nest: it answers, and every level counts.
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes under Miri")]
 fn composites_at_depth() {
     for (leaf, value, allowed) in [
         (json!({"constraint_type": "exact", "value": 1}), json!(1), true),
@@ -212,6 +213,7 @@ fn composites_at_depth() {
 
 /// A text that is long, or compared with much, uses the effort up; then nothing is allowed.
 #[test]
+#[cfg_attr(miri, ignore = "takes minutes under Miri")]
 fn texts_cost_effort() {
     let hosts: Vec<_> = (0..1000).map(|host| format!("h{host}.example")).collect();
     let programs: Vec<_> = (0..1000).map(|program| format!("p{program}")).collect();
