@@ -151,3 +151,53 @@ impl fmt::Debug for Arguments {
         write!(f, "Arguments({} bytes, {})", self.canonical.len(), self.digest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_has_one_text() {
+        // FIPS 180-4: the digest of `abc`.
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let digest = Digest::of(b"abc");
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(text.parse(), Ok(digest));
+        assert_eq!(digest.as_bytes().first_chunk(), Some(&[0xba, 0x78, 0x16, 0xbf]));
+        for wrong in [text.to_uppercase(), text[1..].to_owned(), format!("{text}00"), text.replace('b', "g")] {
+            assert_eq!(wrong.parse::<Digest>(), Err(FormatError::Digest), "{wrong}");
+        }
+        assert_ne!(Digest::of_parts(&[b"a", b"bc"]), Digest::of_parts(&[b"ab", b"c"]));
+    }
+
+    #[test]
+    fn arguments_are_an_object_within_the_limits_even_in_canonical_form() {
+        let read = |text: &str, bytes| Arguments::parse(text.as_bytes(), Limits::bytes(bytes));
+        let arguments = read(r#"{"b": 1, "a": [2]}"#, 100).unwrap();
+        assert_eq!(arguments.canonical(), br#"{"a":[2],"b":1}"#);
+        assert_eq!(arguments.digest(), Digest::of(arguments.canonical()));
+        assert_eq!(format!("{arguments:?}"), format!("Arguments(15 bytes, {})", arguments.digest()));
+        for text in ["[]", "1", "null", "\"{}\""] {
+            assert!(matches!(read(text, 100).unwrap_err().kind, JsonErrorKind::NotJson(_)), "{text}");
+        }
+        // Two bytes as it is sent, three as RFC 8785 writes it.
+        let longer = "{\"a\":\"\u{1}\"}".replace('\u{1}', "\\u0001");
+        assert!(read(&longer, longer.len()).is_ok());
+        let number = r#"{"a":1e20}"#.replace("1e20", "1e-5");
+        assert_eq!(read(&number, 13).unwrap().canonical().len(), 13);
+        assert_eq!(read(&number, 12).unwrap_err().kind, JsonErrorKind::TooLarge { limit: 12 });
+    }
+
+    #[test]
+    fn short_and_long_arguments_have_the_same_value() {
+        for bytes in [SHORT - 20, SHORT, SHORT + 1, SHORT + 20] {
+            let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+            let arguments = Arguments::parse(text.as_bytes(), Limits::bytes(Arguments::MAX_BYTES)).unwrap();
+            assert_eq!(arguments.value.is_some(), bytes <= SHORT);
+            assert_eq!(*arguments.to_json(), canonical::parse(text.as_bytes(), Limits::bytes(1 << 20)).unwrap());
+        }
+        assert_eq!(Arguments::MAX_BYTES, 1_048_576);
+        assert!(Arguments::from_value(&serde_json::json!({"a": "x".repeat((1 << 20) - 8)})).is_ok());
+        assert!(Arguments::from_value(&serde_json::json!({"a": "x".repeat((1 << 20) - 7)})).is_err());
+    }
+}

@@ -147,3 +147,57 @@ pub(crate) fn document_error(error: &serde_json::Error) -> FormatError {
     let place = if error.line() == 0 { String::new() } else { format!(" (byte {})", error.column()) };
     FormatError::Document(format!("{}{place}", excerpt(&told)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_told_by_byte_line_and_column() {
+        for (at, place) in
+            [(0, (1, 1)), (1, (1, 2)), (2, (1, 3)), (3, (2, 1)), (5, (2, 3)), (6, (3, 1)), (7, (3, 2)), (99, (3, 2))]
+        {
+            let error = JsonError::new(at, JsonErrorKind::DuplicateMember);
+            assert_eq!(error.line_column(b"ab\ncd\ne"), place, "{at}");
+            assert_eq!(error.to_string(), format!("byte {at}: {}", JsonErrorKind::DuplicateMember));
+        }
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_writes_nothing_but_characters() {
+        let long = "x".repeat(64);
+        for (text, expected) in [
+            ("", ""),
+            ("files_server", "files_server"),
+            (&long, &*long),
+            (&"x".repeat(65), &*long),
+            (&"é".repeat(40), &*"é".repeat(32)),
+            (&format!("{}é", "x".repeat(63)), &*"x".repeat(63)),
+            ("a\nb\u{1b}[1mé", "a?b?[1mé"),
+            ("\u{61c}\u{200e}\u{200f}\u{feff}\u{2028}\u{202e}\u{2066}\u{2069}", "????????"),
+        ] {
+            assert_eq!(excerpt(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_document_lacks_is_told_without_its_values() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Document {
+            #[serde(rename = "number")]
+            _number: u8,
+        }
+        for (text, told) in [
+            (r#"{"number":"secret"}"#, "expected u8 (byte 18)"),
+            (r#"{"number":300}"#, "expected u8 (byte 13)"),
+            ("{}", "missing field `number` (byte 2)"),
+            (r#"{"other":1}"#, "unknown field `other`, expected `number` (byte 8)"),
+        ] {
+            let error = serde_json::from_str::<Document>(text).unwrap_err();
+            assert_eq!(document_error(&error), FormatError::Document(told.to_owned()));
+        }
+        let error = serde_json::from_value::<Document>(serde_json::json!({"number": "secret"})).unwrap_err();
+        assert_eq!(document_error(&error), FormatError::Document("expected u8".to_owned()));
+    }
+}

@@ -26,3 +26,23 @@ impl Window {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_holds_its_first_second_and_not_its_last() {
+        let window = Window { issued_at: 10, expires_at: 12 };
+        for (now, place) in [
+            (0, Ordering::Less),
+            (9, Ordering::Less),
+            (10, Ordering::Equal),
+            (11, Ordering::Equal),
+            (12, Ordering::Greater),
+            (u64::MAX, Ordering::Greater),
+        ] {
+            assert_eq!(window.place_of(now), place, "{now}");
+        }
+    }
+}

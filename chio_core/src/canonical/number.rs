@@ -25,9 +25,9 @@ pub(super) fn is_plainly_canonical(literal: &str) -> bool {
 pub(super) fn parse(literal: &str) -> Result<f64, JsonErrorKind> {
     let value: f64 = literal.parse().map_err(|_| JsonErrorKind::InvalidNumber)?;
     if !literal.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
-        // Up to there a double keeps every digit. A negative zero is written `0`, so it is one.
+        // Up to there a double keeps every digit.
         let fits = value.abs() <= 9_007_199_254_740_991.0;
-        return if fits { Ok(value + 0.0) } else { Err(JsonErrorKind::IntegerOutOfRange) };
+        return if fits { Ok(value) } else { Err(JsonErrorKind::IntegerOutOfRange) };
     }
     if !value.is_finite() {
         return Err(JsonErrorKind::NumberOverflow);

@@ -185,8 +185,50 @@ mod tests {
         for text in ["{\"\\n\":1}", "{}", "[]", "null", "{\"a\":1,\"b\":[true,1.5,\"\\u0001\\n\"]}", "1e+21", "-5"] {
             assert!(is_canonical(text.as_bytes(), LIMITS), "{text}");
         }
+        for text in ["0.000001", "0.5", "-0.5", "123456789012345", "1e-7", "[[],{}]", "\"\\b\\f\\n\\r\\t\""] {
+            assert!(is_canonical(text.as_bytes(), LIMITS), "{text}");
+        }
+        for text in ["0.0000001", "1e0", "1.50", "-0.0", "[1,]", "[[]", "\"\\u000A\"", "\"\\u001F\"", "{\"a\":1 }"] {
+            assert!(!is_canonical(text.as_bytes(), LIMITS), "{text}");
+        }
         for text in ["", " 1", "1 ", "{\"b\":1,\"a\":2}", "{\"a\":1,\"a\":2}", "1.0", "\"\\u000a\"", "\"\\/\"", "-0"] {
             assert!(!is_canonical(text.as_bytes(), LIMITS), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_escape_is_read() {
+        let read = |text: &str| parse(text.as_bytes(), LIMITS);
+        let all = r#""\" \\ \/ \b \f \n \r \t \u00e9 \u0001 \ud83d\ude00""#;
+        assert_eq!(read(all).unwrap(), Json::String("\" \\ / \u{8} \u{c} \n \r \t é \u{1} \u{1f600}".into()));
+        for text in
+            [r#""\a""#, r#""\u00g0""#, r#""\u+041""#, r#""\u004""#, r#""\ud83d""#, r#""\ude00""#, r#""\ud83d\u0041""#]
+        {
+            assert!(read(text).is_err(), "{text}");
+        }
+        for text in
+            ["1.", "-", ".5", "1e", "1e+", "01", "+1", "1.e5", "--1", "0x1", "1..2", "\u{1}", "\"\u{1f}\"", "\"a"]
+        {
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert_eq!(read(" \t\r\n[ 1 , { \"a\" : null } ] ").unwrap(), read("[1,{\"a\":null}]").unwrap());
+    }
+
+    #[test]
+    fn strings_are_read_eight_bytes_at_once_and_none_is_missed() {
+        for length in 0..40 {
+            for (special, is_read) in [("\\n", true), ("\u{1f}", false), ("\0", false), ("é", true), ("\u{7f}", true)]
+            {
+                for at in 0..=length {
+                    let text = format!("[\"{}{special}{}\",1]", "!".repeat(at), "#".repeat(length - at));
+                    let read = parse(text.as_bytes(), LIMITS);
+                    assert_eq!(read.is_ok(), is_read, "{text:?}");
+                    let expected =
+                        format!("{}{}{}", "!".repeat(at), special.replace("\\n", "\n"), "#".repeat(length - at));
+                    let read = read.ok().and_then(|json| json.as_array()?.first()?.as_str().map(str::to_owned));
+                    assert_eq!(read, is_read.then_some(expected));
+                }
+            }
         }
     }
 }
