@@ -9,12 +9,14 @@ use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, Terms};
 use chio_core::crypto::{Algorithm, Keypair, P256Backend, PublicKey, Signature, SigningBackend};
 use chio_core::dpop::{DpopProof, DpopProofBody};
 use chio_core::receipt::Receipt;
+use chio_kernel::clock::ManualClock;
+use chio_kernel::config::TrustRoot;
 use chio_kernel::guard::{Guard, GuardAnswer, GuardView};
 use chio_kernel::store::{
     BoxFuture, DpopNonceStore, KernelError, NonceAnswer, NonceClaim, NonceStore, ReceiptStore, RevocationStore, Seal,
 };
 use chio_kernel::tool_server::Tools;
-use chio_kernel::{Denial, Kernel, SignedCall, Stores};
+use chio_kernel::{Denial, Kernel, Settings, SignedCall, Stores};
 use chio_tests::world::{
     self, ARGUMENTS, NOW, SERVER, TOOL, World, agent, body, call, call_with, capability, code, delegated, docs_grant,
     helper, honest, issue, issuer, serial, terms, thief,
@@ -667,5 +669,51 @@ fn a_revoked_token_or_key_takes_everything_derived_with_it() {
         pollster::block_on(kernel.revoke_key(&key.public_key())).unwrap();
         let denial = world::run(&kernel, usual("after")).unwrap_err().denial;
         assert_eq!(denial, Denial::CapabilityRevoked { token });
+    }
+}
+
+/// The kernel looks for a chain that it has verified by how its text ends.
+#[test]
+fn a_chain_that_ends_like_one_that_was_verified_is_not_that_one() {
+    let kernel = World::new().kernel();
+    let good = honest("first");
+    assert_eq!(code(&kernel, good.clone()), "");
+    let text = String::from_utf8(good.capability.clone()).unwrap();
+    for (from, to) in [("read_file", "kill_file"), ("/srv/docs", "/etc/docs"), ("path_containment", "path_containmenu")]
+    {
+        let changed = text.replacen(from, to, 1);
+        assert_eq!((changed.len(), &changed[text.len() - 256..]), (text.len(), &text[text.len() - 256..]));
+        let call = SignedCall { capability: changed.into_bytes(), ..honest(from) };
+        assert_ne!(code(&kernel, call), "", "{to}");
+    }
+    assert_eq!(code(&kernel, honest("last")), "");
+}
+
+#[test]
+fn limits_end_to_the_byte_and_to_the_second() {
+    let call = honest("n");
+    let size = call.capability.len();
+    for (chain_bytes, answer) in [(size, ""), (size - 1, "capability_malformed")] {
+        let mut world = World::new();
+        world.builder = world.builder.settings(Settings { chain_bytes, ..Settings::default() });
+        assert_eq!(code(&world.kernel(), call.clone()), answer, "{chain_bytes} bytes");
+    }
+    let terms = terms(vec![docs_grant()]);
+    let seconds = terms.expires_at - terms.issued_at;
+    for (max_lifetime_secs, answer) in [(seconds, ""), (seconds - 1, "root_ceiling_exceeded")] {
+        let root = TrustRoot { max_lifetime_secs: Some(max_lifetime_secs), ..issuer().public_key().into() };
+        let clock = ManualClock::at(NOW - 100_000);
+        let builder = Kernel::builder().trust_root(root).tool_server(SERVER, world::echo()).clock(clock.clone());
+        let kernel = builder.build().unwrap();
+        clock.set(NOW);
+        assert_eq!(code(&kernel, call.clone()), answer, "{max_lifetime_secs} seconds");
+    }
+    for (tool_name, answer) in [
+        ("t".repeat(256), "proof_binding_mismatch"),
+        ("t".repeat(257), "call_too_large"),
+        (String::new(), "malformed_call"),
+        ("read\nfile".to_owned(), "malformed_call"),
+    ] {
+        assert_eq!(code(&World::new().kernel(), SignedCall { tool_name, ..honest("n") }), answer);
     }
 }

@@ -343,3 +343,50 @@ fn a_schemes_principal_is_short_and_printable() {
     assert_eq!(answer("x".repeat(257)), "proof_malformed");
     assert_eq!(answer("a\nb".into()), "proof_malformed");
 }
+
+/// Answers with a standing, and counts how often it is written to.
+struct Answers(Standing, AtomicUsize);
+
+impl StandingStore for Answers {
+    fn worst<'a>(&'a self, _: &'a [Digest], _: u64) -> BoxFuture<'a, Result<Standing, KernelError>> {
+        Box::pin(ready(Ok(self.0)))
+    }
+    fn worsen(&self, _: Digest, _: Standing, _: u64) -> BoxFuture<'_, Result<(), KernelError>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Box::pin(ready(Ok(())))
+    }
+    fn set(&self, _: Digest, _: Standing) -> BoxFuture<'_, Result<(), KernelError>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Box::pin(ready(Ok(())))
+    }
+    fn count_failure(&self, _: Digest, _: u64) -> BoxFuture<'_, Result<u64, KernelError>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Box::pin(ready(Ok(u64::MAX)))
+    }
+}
+
+#[test]
+fn a_suspension_ends_at_its_second_whatever_the_store_still_says() {
+    for (standing, answer) in [
+        (Standing::Good, ""),
+        (Standing::Suspended { until: NOW }, ""),
+        (Standing::Suspended { until: NOW + 1 }, "subject_suspended"),
+        (Standing::Banned, "subject_banned"),
+    ] {
+        let standings = Arc::new(Answers(standing, AtomicUsize::new(0)));
+        let kernel = World::with_stores(Stores { standings, ..Stores::default() }).kernel();
+        assert_eq!(code(&kernel, honest("n")), answer, "{standing:?}");
+    }
+}
+
+#[test]
+fn nothing_is_counted_where_nothing_comes_of_it() {
+    let standings = Arc::new(Answers(Standing::Good, AtomicUsize::new(0)));
+    let kernel =
+        World::with_stores(Stores { standings: Arc::<Answers>::clone(&standings), ..Stores::default() }).kernel();
+    let chain = world::capability();
+    let forged = world::call_with(&chain, ARGUMENTS, world::body(&chain, ARGUMENTS, "n"), &world::thief());
+    assert_eq!(code(&kernel, forged), "proof_signature_invalid");
+    assert_eq!((code(&kernel, honest("a")), code(&kernel, honest("a"))), ("", "nonce_replayed"));
+    assert_eq!(standings.1.load(Ordering::SeqCst), 0);
+}

@@ -231,4 +231,22 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn members_come_in_any_order_and_only_once() {
+        let read = |text: &str| parse(text.as_bytes(), LIMITS);
+        assert_eq!(read(r#"{"b":1,"a":2,"c":3}"#).unwrap().to_canonical_bytes(), br#"{"a":2,"b":1,"c":3}"#);
+        for (text, at) in [
+            (r#"{"a":1,"b":2,"a":3}"#, 13),
+            (r#"{"a":1,"a":2}"#, 7),
+            (r#"[{"b":1,"a":2,"\u0061":3}]"#, 14),
+            (r#"{"x":{"b":1,"c":1,"b":2}}"#, 18),
+        ] {
+            assert_eq!(read(text).unwrap_err(), JsonError::new(at, JsonErrorKind::DuplicateMember), "{text}");
+        }
+        let without = read(r#"{"id":1,"grants":[],"signature":2}"#).unwrap();
+        assert_eq!(without.canonical_bytes_without(&["id", "signature"]), br#"{"grants":[]}"#);
+        assert_eq!(without.canonical_bytes_without(&["signature"]), br#"{"grants":[],"id":1}"#);
+        assert_eq!(read("[1]").unwrap().canonical_bytes_without(&["id"]), b"[1]");
+    }
 }

@@ -142,4 +142,11 @@ mod tests {
             assert!(debug.contains(&key.public_key().to_string()) && debug.len() < 260, "{debug}");
         }
     }
+
+    #[test]
+    fn what_is_random_differs() {
+        let (one, other) = (random_hex().unwrap(), random_hex().unwrap());
+        assert!(one != other && one.len() == 32 && one.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+        assert_ne!(Keypair::generate().unwrap().public_key(), Keypair::generate().unwrap().public_key());
+    }
 }

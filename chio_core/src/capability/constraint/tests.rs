@@ -243,3 +243,12 @@ fn texts_cost_effort() {
         assert!(!rule.allows(&value, &Effort(Cell::new(900))), "{}", rule.constraint_type());
     }
 }
+
+#[test]
+fn a_rule_tells_its_type() {
+    assert_eq!(rule(&json!({"constraint_type": "range", "min": 1})).constraint_type(), "range");
+    assert_eq!(
+        rule(&json!({"constraint_type": "not", "constraint": {"constraint_type": "wildcard"}})).constraint_type(),
+        "not"
+    );
+}

@@ -1,0 +1,68 @@
+//! What operators are told, and what they are not.
+
+use std::future::{pending, ready};
+use std::sync::Arc;
+
+use chio_core::capability::Terms;
+use chio_kernel::config::TrustRoot;
+use chio_kernel::store::{BoxFuture, KernelError, NonceAnswer, NonceClaim, NonceStore};
+use chio_kernel::{Denial, Kernel, Stores};
+use chio_tests::world::{self, NOW, SERVER, World, docs_grant, honest, issue, issuer, run, terms};
+
+struct Fails(fn() -> BoxFuture<'static, Result<NonceAnswer, KernelError>>);
+
+impl NonceStore for Fails {
+    fn spend(&self, _: NonceClaim) -> BoxFuture<'_, Result<NonceAnswer, KernelError>> {
+        (self.0)()
+    }
+    fn survives_restart(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn how_a_store_failed() {
+    let fails: [(fn() -> BoxFuture<'static, _>, &str); 3] = [
+        (|| Box::pin(ready(Err(KernelError::new("the disk is full")))), "the disk is full"),
+        (|| panic!("on purpose"), "panicked"),
+        (|| Box::pin(pending()), "did not answer in time"),
+    ];
+    for (fail, told) in fails {
+        let kernel = World::with_stores(Stores { nonces: Some(Arc::new(Fails(fail))), ..Stores::default() }).kernel();
+        let denied = run(&kernel, honest("n")).unwrap_err();
+        assert_eq!(denied.to_string(), format!("store_unavailable: the nonce store: {told}"));
+    }
+}
+
+#[test]
+fn which_ceiling_was_exceeded() {
+    let of = |ceiling, max_lifetime_secs| {
+        let root = TrustRoot { ceiling, max_lifetime_secs, ..issuer().public_key().into() };
+        let clock = chio_kernel::clock::ManualClock::at(NOW - 100_000);
+        let builder = Kernel::builder().trust_root(root).tool_server(SERVER, world::echo()).clock(clock.clone());
+        let kernel = builder.build().unwrap();
+        clock.set(NOW);
+        run(&kernel, honest("n")).unwrap_err().denial
+    };
+    let lifetime = of(None, Some(60));
+    assert!(lifetime.to_string().ends_with("a life of more than 60 s"), "{lifetime}");
+    let grants = of(Some(vec![chio_core::capability::Grant::new(SERVER, "another")]), None);
+    assert!(
+        matches!(grants, Denial::RootCeilingExceeded { .. }) && grants.to_string().ends_with(": this call"),
+        "{grants}"
+    );
+    assert_ne!(lifetime.step(), grants.step());
+}
+
+#[test]
+fn nothing_that_is_printed_for_debugging_has_a_secret() {
+    let call = honest("s3cr3t-nonce");
+    let kernel = World::new().kernel();
+    let signature = chio_core::dpop::DpopProof::parse(call.proof.as_ref().unwrap()).unwrap().signature;
+    assert_eq!(format!("{kernel:?}"), "Kernel");
+    assert_eq!(format!("{call:?}"), "SignedCall(files/read_file)");
+    assert_eq!(format!("{signature:?}"), "Signature(ed25519)");
+    assert_eq!(format!("{:?}", issuer().public_key()), issuer().public_key().to_string());
+    let chain = issue(Terms { audience: None, ..terms(vec![docs_grant()]) });
+    assert!(!format!("{chain:?}").contains("signature: \""));
+}
