@@ -344,4 +344,59 @@ mod tests {
             assert!(Grant::new("s", "t").argument(pointer, &rule).is_err(), "{pointer}");
         }
     }
+
+    #[test]
+    fn a_grant_names_one_tool_in_printable_bytes() {
+        let grant = Grant::new("files", "read_file");
+        for (server, tool, expected) in [
+            ("files", "read_file", true),
+            ("files", "Read_file", false),
+            ("File", "read_file", false),
+            ("a", "b", false),
+        ] {
+            assert_eq!(grant.names(server, tool), expected, "{server}/{tool}");
+        }
+        let long = "n".repeat(MAX_NAME_BYTES);
+        for (name, is_good) in [(&*long, true), (&format!("{long}n"), false), ("", false), ("a\nb", false), ("é", true)]
+        {
+            assert_eq!(Grant::new(name, "t").check().is_ok(), is_good, "{name:?}");
+            assert_eq!(Grant::new("s", name).check().is_ok(), is_good, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_mismatch_says_where() {
+        let grant = |rules: Value| -> Grant {
+            serde_json::from_value(json!({"tool_server": "s", "tool_name": "t", "arguments": rules})).unwrap()
+        };
+        let one = json!({"constraint_type": "exact", "value": 1});
+        let pointer = |grant: &Grant, arguments: Value| match grant
+            .covers(&canonical::to_json(&arguments).unwrap(), &Effort::default())
+            .unwrap_err()
+        {
+            GrantMismatch::Missing { pointer } | GrantMismatch::NotGranted { pointer } => pointer,
+            GrantMismatch::Violated { pointer, constraint_type } => format!("{pointer} {constraint_type}"),
+        };
+        let nested = grant(json!({"/a~0b~1c/d": one}));
+        assert_eq!(pointer(&nested, json!({"a~b/c": {"d": 2}})), "/a~0b~1c/d exact");
+        assert_eq!(pointer(&nested, json!({"a~b/c": {"d": 1, "e": 1}})), "/a~0b~1c/e");
+        assert_eq!(pointer(&nested, json!({"a~b/c": {}})), "/a~0b~1c/d");
+        assert_eq!(nested.arguments.as_ref().unwrap().places(), 2);
+        assert_eq!(
+            nested.arguments.as_ref().unwrap().iter().map(|(pointer, _)| pointer).collect::<Vec<_>>(),
+            ["/a~0b~1c/d"]
+        );
+        let second = grant(json!({"/list/1": one, "/list/0": {"constraint_type": "wildcard"}}));
+        assert_eq!(pointer(&second, json!({"list": [1]})), "/list/1");
+        assert_eq!(pointer(&second, json!({"list": [1, 2]})), "/list/1 exact");
+        assert_eq!(pointer(&second, json!({"list": [1, 1, 1]})), "/list/2");
+        assert!(second.covers(&canonical::to_json(&json!({"list": [0, 1]})).unwrap(), &Effort::default()).is_ok());
+        let first_and_last = grant(json!({"/list/01": one}));
+        assert_eq!(pointer(&first_and_last, json!({"list": [1, 1]})), "/list/0");
+        let pattern = json!({"constraint_type": "regex", "pattern": "("});
+        assert!(
+            grant(json!({"/a": pattern})).check_patterns().is_err()
+                && grant(json!({"/a": one})).check_patterns().is_ok()
+        );
+    }
 }
