@@ -189,6 +189,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "megabytes take minutes under Miri")]
     fn short_and_long_arguments_have_the_same_value() {
         for bytes in [SHORT - 20, SHORT, SHORT + 1, SHORT + 20] {
             let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));

@@ -92,3 +92,48 @@ impl CapabilityChain {
         self.tokens().map(canonical::to_json).collect::<Result<_, _>>().map(Json::Array)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::Grant;
+    use crate::crypto::Keypair;
+
+    fn terms(max_depth: u64) -> Terms {
+        Terms {
+            subject: Keypair::from_seed(&[1; 32]).public_key(),
+            audience: None,
+            issued_at: 100,
+            expires_at: 200,
+            grants: vec![Grant::new("s", "t")],
+            max_depth,
+            serial: "0".repeat(32),
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
+    fn a_chain_has_one_to_sixteen_tokens_each_of_less_depth() {
+        let holder = Keypair::from_seed(&[1; 32]);
+        let root = CapabilityChain::root(CapabilityToken::issue(terms(100), &holder).unwrap());
+        assert!(root.attenuate(terms(100), &holder).is_err() && root.attenuate(terms(101), &holder).is_err());
+        assert!(root.attenuate(terms(1), &Keypair::from_seed(&[2; 32])).is_err());
+        let mut chain = root;
+        for number in 1..16 {
+            chain = chain.attenuate(terms(100 - number), &holder).unwrap();
+        }
+        assert_eq!((chain.len(), chain.tokens().count()), (16, 16));
+        assert!(chain.attenuate(terms(1), &holder).is_err());
+        let json = chain.to_json().unwrap();
+        assert_eq!(CapabilityChain::from_json(&json), Ok(chain));
+        let mut items = json.as_array().unwrap().to_vec();
+        items.push(items[0].clone());
+        for wrong in [Json::Array(items), Json::Array(Vec::new()), Json::Null] {
+            assert!(CapabilityChain::from_json(&wrong).is_err());
+        }
+        assert_eq!(MAX_CHAIN_BYTES, 262_144);
+        let spaces = |number: usize| [b"[]".as_slice(), &b" ".repeat(number)].concat();
+        let json_error = |text: &[u8]| matches!(CapabilityChain::parse(text), Err(FormatError::Json(_)));
+        assert!(json_error(&spaces(MAX_CHAIN_BYTES - 1)) && !json_error(&spaces(MAX_CHAIN_BYTES - 2)));
+    }
+}

@@ -156,12 +156,96 @@ impl CapabilityToken {
     }
 
     fn bytes_without(&self, members: &[&str]) -> Result<Vec<u8>, JsonError> {
-        let mut json = canonical::to_json(self)?;
-        if let Json::Object(object) = &mut json {
-            for member in members {
-                object.take(member);
-            }
+        Ok(canonical::to_json(self)?.canonical_bytes_without(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Keypair;
+    use serde_json::{Value, json};
+
+    fn terms() -> Terms {
+        Terms {
+            subject: Keypair::from_seed(&[2; 32]).public_key(),
+            audience: None,
+            issued_at: 100,
+            expires_at: 200,
+            grants: vec![Grant::new("s", "t")],
+            max_depth: 2,
+            serial: "0".repeat(32),
         }
-        Ok(json.to_canonical_bytes())
+    }
+
+    fn issue(terms: Terms) -> Result<CapabilityToken, SignError> {
+        CapabilityToken::issue(terms, &Keypair::from_seed(&[1; 32]))
+    }
+
+    fn read(token: &Value) -> Result<CapabilityToken, FormatError> {
+        CapabilityToken::from_json(&canonical::to_json(token).unwrap())
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
+    fn terms_end_to_the_byte_and_to_the_second() {
+        let rule = || json!({"constraint_type": "wildcard", "optional": true});
+        let places = |number: usize| {
+            let rules: serde_json::Map<_, _> = (0..number).map(|place| (format!("/{place}"), rule())).collect();
+            let grant = json!({"tool_server": "s", "tool_name": "t", "arguments": rules});
+            vec![serde_json::from_value(grant).unwrap(), Grant::new("s", "t")]
+        };
+        for (terms, is_good) in [
+            (terms(), true),
+            (Terms { expires_at: 101, ..terms() }, true),
+            (Terms { expires_at: 100, ..terms() }, false),
+            (Terms { expires_at: 99, ..terms() }, false),
+            (Terms { expires_at: MAX_UNIX_SECONDS, ..terms() }, true),
+            (Terms { expires_at: MAX_UNIX_SECONDS + 1, ..terms() }, false),
+            (Terms { serial: "0".repeat(31), ..terms() }, false),
+            (Terms { serial: "0".repeat(33), ..terms() }, false),
+            (Terms { serial: "A".repeat(32), ..terms() }, false),
+            (Terms { audience: Some(String::new()), ..terms() }, false),
+            (Terms { audience: Some("a".repeat(256)), ..terms() }, true),
+            (Terms { audience: Some("a".repeat(257)), ..terms() }, false),
+            (Terms { grants: Vec::new(), ..terms() }, false),
+            (Terms { grants: places(MAX_PLACES), ..terms() }, true),
+            (Terms { grants: places(MAX_PLACES + 1), ..terms() }, false),
+        ] {
+            let shown = format!("{:.300}", format!("{terms:?}"));
+            assert_eq!(issue(terms).is_ok(), is_good, "{shown}");
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "signatures take minutes under Miri")]
+    fn what_is_read_is_what_was_signed() {
+        let token = issue(terms()).unwrap();
+        let json = serde_json::to_value(&token).unwrap();
+        assert_eq!(read(&json).as_ref(), Ok(&token));
+        assert_eq!(token.id.parse(), Ok(token.contents_id().unwrap()));
+        assert!(token.issuer.verify(&token.signed_bytes().unwrap(), &token.signature));
+        let with = |name: &str, value: Value| {
+            let mut json = json.clone();
+            json[name] = value;
+            read(&json)
+        };
+        assert!(with("parent", json!("a".repeat(64))).is_ok());
+        for (name, value) in [
+            ("parent", json!("a".repeat(63))),
+            ("parent", json!("A".repeat(64))),
+            ("parent", Value::Null),
+            ("audience", Value::Null),
+            ("id", json!("x".repeat(64))),
+            ("id", json!("")),
+            ("schema", json!("chio.capability_token.v2")),
+            ("expires_at", json!("200")),
+            ("issued_at", json!(200)),
+            ("more", json!(1)),
+            ("grants", json!([])),
+            ("grants", json!([{"tool_server": "s", "tool_name": ""}])),
+        ] {
+            assert!(with(name, value.clone()).is_err(), "{name}: {value}");
+        }
     }
 }
