@@ -22,7 +22,8 @@ impl NonceStore for Fails {
 
 #[test]
 fn how_a_store_failed() {
-    let fails: [(fn() -> BoxFuture<'static, _>, &str); 3] = [
+    type Fail = fn() -> BoxFuture<'static, Result<NonceAnswer, KernelError>>;
+    let fails: [(Fail, &str); 3] = [
         (|| Box::pin(ready(Err(KernelError::new("the disk is full")))), "the disk is full"),
         (|| panic!("on purpose"), "panicked"),
         (|| Box::pin(pending()), "did not answer in time"),

@@ -177,3 +177,83 @@ fn body(flat: &mut Flat<'_>) -> Option<ReceiptBody> {
         event,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Keypair;
+
+    fn receipts() -> [Receipt; 3] {
+        let digest = |number: u8| Digest::of(&[number]);
+        let decision = Decision {
+            verdict: Verdict::Deny,
+            code: Some("proof_expired".into()),
+            step: Some("proof.freshness".into()),
+            mode: "report".into(),
+            capability_id: Some("a".repeat(64)),
+            subject: Some("someone".into()),
+            tool_server: "files".into(),
+            tool_name: "read_file".into(),
+            action_hash: Some(digest(1)),
+            proof_hash: Some(digest(2)),
+        };
+        let outcome =
+            Outcome { of: 7, status: OutcomeStatus::ToolError, result_hash: Some(digest(3)), duration_ms: 12 };
+        let events = [
+            Event::Decision(decision),
+            Event::Outcome(outcome),
+            Event::Summary(Summary { suppressed: 9, unfinished: vec![3, 4] }),
+        ];
+        events.map(|event| {
+            let kernel_key = Keypair::from_seed(&[1; 32]).public_key();
+            let body = ReceiptBody { sequence: 8, previous: Some(digest(4)), at: 1_000, kernel_key, event };
+            Receipt {
+                body,
+                signature: Some(Signature::from_bytes(crate::crypto::Algorithm::Ed25519, vec![7; 64]).unwrap()),
+            }
+        })
+    }
+
+    #[test]
+    fn a_receipt_survives_its_text_with_every_member() {
+        for receipt in receipts() {
+            let text = line(&receipt).unwrap();
+            assert_eq!(parse(&text).as_ref(), Ok(&receipt));
+            assert_eq!(
+                text,
+                canonical::canonical_json_bytes(&serde_json::from_slice::<serde_json::Value>(&text).unwrap()).unwrap()
+            );
+            let unsigned = Receipt { signature: None, ..receipt.clone() };
+            assert_eq!(
+                line(&unsigned).unwrap(),
+                [br#"{"body":"#, canonical(&receipt.body).unwrap().as_slice(), b"}"].concat()
+            );
+        }
+    }
+
+    #[test]
+    fn a_text_that_would_be_written_otherwise_is_no_receipt() {
+        for receipt in receipts() {
+            let text = String::from_utf8(line(&receipt).unwrap()).unwrap();
+            for (from, to) in [
+                (r#""at":1000"#, r#""at":9007199254740992"#),
+                (r#""sequence":8"#, r#""sequence":8,"suppressed":null"#),
+                (r#""sequence":8"#, r#""sequence":null"#),
+                (r#""sequence":8"#, r#""sequence":8,"more":1"#),
+                ("chio.receipt.v1", "chio.receipt.v2"),
+                (r#""kind":""#, r#""kind":"x"#),
+                (r#""body":{"#, r#""body":{"result_hash":"","of":1,"#),
+            ] {
+                assert!(text.contains(from) && parse(text.replacen(from, to, 1).as_bytes()).is_err(), "{to}");
+            }
+        }
+        let last = text_at(MAX_UNIX_SECONDS);
+        assert_eq!(parse(&last).unwrap().body.at, MAX_UNIX_SECONDS);
+    }
+
+    fn text_at(at: u64) -> Vec<u8> {
+        let [mut receipt, ..] = receipts();
+        receipt.body.at = at;
+        line(&receipt).unwrap()
+    }
+}
