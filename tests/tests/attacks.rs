@@ -708,6 +708,9 @@ fn limits_end_to_the_byte_and_to_the_second() {
         clock.set(NOW);
         assert_eq!(code(&kernel, call.clone()), answer, "{max_lifetime_secs} seconds");
     }
+    for (nonce_bytes, answer) in [(0, "nonce_malformed"), (1, ""), (256, ""), (257, "nonce_malformed")] {
+        assert_eq!(code(&World::new().kernel(), honest(&"n".repeat(nonce_bytes))), answer, "{nonce_bytes} bytes");
+    }
     for (tool_name, answer) in [
         ("t".repeat(256), "proof_binding_mismatch"),
         ("t".repeat(257), "call_too_large"),

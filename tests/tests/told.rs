@@ -3,11 +3,13 @@
 use std::future::{pending, ready};
 use std::sync::Arc;
 
-use chio_core::capability::Terms;
+use chio_core::capability::{Grant, Terms};
 use chio_kernel::config::TrustRoot;
 use chio_kernel::store::{BoxFuture, KernelError, NonceAnswer, NonceClaim, NonceStore};
+use chio_kernel::tool_server::{ToolFailure, ToolServer as _};
 use chio_kernel::{Denial, Kernel, Stores};
-use chio_tests::world::{self, NOW, SERVER, World, docs_grant, honest, issue, issuer, run, terms};
+use chio_tests::world::{self, NOW, SERVER, TOOL, World, docs_grant, honest, issue, issuer, run, terms};
+use serde_json::json;
 
 struct Fails(fn() -> BoxFuture<'static, Result<NonceAnswer, KernelError>>);
 
@@ -36,6 +38,35 @@ fn how_a_store_failed() {
 }
 
 #[test]
+fn of_several_grants_the_first_that_names_the_tool() {
+    let range = |pointer: &str| {
+        Grant::new(SERVER, TOOL).argument(pointer, &json!({"constraint_type": "range", "min": 1})).unwrap()
+    };
+    let chain = issue(terms(vec![Grant::new(SERVER, "another"), range("/first"), range("/second")]));
+    let denied = run(&World::new().kernel(), world::call(&chain, "{}", "n")).unwrap_err();
+    assert_eq!(denied.denial, Denial::ArgumentMissing { token: 0, pointer: "/first".into() });
+}
+
+#[test]
+fn why_a_tool_server_has_no_result() {
+    for (failure, told) in [
+        (ToolFailure::NotReached("it is closed".into()), "the tool server was not reached: it is closed"),
+        (ToolFailure::Tool("no such file".into()), "no such file"),
+        (ToolFailure::Failed("it panicked".into()), "the tool server failed: it panicked"),
+        (ToolFailure::TimedOut, "the tool server did not answer in time"),
+    ] {
+        assert_eq!(failure.to_string(), told);
+    }
+}
+
+#[test]
+fn a_directory_has_its_own_tools_and_no_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = chio_kernel::files::FileServer::new(directory.path()).unwrap();
+    assert!(files.has_tool("read_file") && !files.has_tool("write_file"));
+}
+
+#[test]
 fn which_ceiling_was_exceeded() {
     let of = |ceiling, max_lifetime_secs| {
         let root = TrustRoot { ceiling, max_lifetime_secs, ..issuer().public_key().into() };
@@ -47,7 +78,7 @@ fn which_ceiling_was_exceeded() {
     };
     let lifetime = of(None, Some(60));
     assert!(lifetime.to_string().ends_with("a life of more than 60 s"), "{lifetime}");
-    let grants = of(Some(vec![chio_core::capability::Grant::new(SERVER, "another")]), None);
+    let grants = of(Some(vec![Grant::new(SERVER, "another")]), None);
     assert!(
         matches!(grants, Denial::RootCeilingExceeded { .. }) && grants.to_string().ends_with(": this call"),
         "{grants}"
