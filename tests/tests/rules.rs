@@ -21,35 +21,34 @@ const RULES: &[Rule] = &[
     ("an id need not be that of the contents", "chio_kernel/src/authority.rs", "if at.id.parse() != Ok(id) {", "if false {", "tests/tests/attacks.rs", "a_token_cannot_be_given_other_grants_or_be_relayed"),
     ("audiences are not checked", "chio_kernel/src/authority.rs", "self.check_audiences(&tokens)?;", "", "tests/tests/attacks.rs", "a_token_cannot_be_given_other_grants_or_be_relayed"),
     ("a token need not be issued by the subject above it", "chio_kernel/src/authority.rs", "if below.issuer != above.subject {", "if false {", "tests/tests/attacks.rs", "a_chain_with_a_link_missing_swapped_or_signed_by_another_is_broken"),
-    ("the leaf alone has to grant the call", "chio_kernel/src/grants.rs", "authority.layers().iter().enumerate() {
-            until", "authority.layers().iter().enumerate().skip(authority.layers().len().saturating_sub(1)) {
-            until", "tests/tests/attacks.rs", "a_child_that_grants_more_gains_nothing"),
+    ("the leaf alone has to grant the call", "chio_kernel/src/grants.rs", "in authority.layers.iter().enumerate() {", "in authority.layers.iter().enumerate().skip(authority.layers.len().saturating_sub(1)) {", "tests/tests/attacks.rs", "a_child_that_grants_more_gains_nothing"),
     ("the leaf alone has to be valid", "chio_kernel/src/authority.rs", "check_windows(tokens.iter().map(CapabilityToken::window), now)?;", "check_windows(tokens.last().into_iter().map(CapabilityToken::window), now)?;", "tests/tests/attacks.rs", "a_child_that_grants_more_gains_nothing"),
     ("keys of small order are taken", "chio_core/src/crypto/ed25519.rs", "if key.is_weak() {", "if false {", "tests/tests/attacks.rs", "weak_keys_and_damaged_signatures_are_refused"),
     ("a nonce is remembered with its signature", "chio_kernel/src/proof.rs", "self.spend(authority.capability_id(), &proof.body.nonce,", r#"self.spend(&format!("{}{}", authority.capability_id(), proof.signature), &proof.body.nonce,"#, "tests/tests/attacks.rs", "the_other_signature_of_an_ecdsa_proof_is_a_replay"),
     ("a member may be named twice", "chio_core/src/canonical/value.rs", "unique.then_some(Self(members))", "let _ = unique; Some(Self(members))", "tests/tests/attacks.rs", "what_two_parsers_could_read_differently_is_refused_in_constant_stack"),
-    ("nesting is not limited", "chio_core/src/canonical/lexer.rs", "if open.len() >= self.depth {", "if open.len() >= usize::MAX {", "tests/tests/attacks.rs", "what_two_parsers_could_read_differently_is_refused_in_constant_stack"),
+    ("nesting is not limited", "chio_core/src/canonical/lexer.rs", "if self.open >= self.depth {", "if self.open >= usize::MAX {", "tests/tests/attacks.rs", "what_two_parsers_could_read_differently_is_refused_in_constant_stack"),
     ("names of arguments are compared in lower case", "chio_core/src/capability/grant.rs", "child.0.as_str().cmp(token)", "child.0.as_str().cmp(token.to_lowercase().as_str())", "tests/tests/attacks.rs", "a_member_of_another_case_is_another_member"),
     ("what a stranger wrote is not cut", "chio_core/src/error.rs", "if out.len().saturating_add(c.len_utf8()) > LONGEST {", "if false {", "tests/tests/attacks.rs", "no_more_than_64_bytes_of_what_a_stranger_wrote_are_kept"),
     ("a nonce may be empty or long", "chio_kernel/src/dpop.rs", "nonce.is_empty() || nonce.len() > MAX_NONCE_BYTES", "nonce.len() > 10 * MAX_NONCE_BYTES", "tests/tests/attacks.rs", "no_more_than_64_bytes_of_what_a_stranger_wrote_are_kept"),
     ("calls are not counted", "chio_kernel/src/store/memory.rs", "count.calls = count.calls.saturating_add(1);", "count.calls = count.calls.saturating_add(0);", "tests/tests/attacks.rs", "two_calls_racing_for_the_last_one_get_it_once"),
-    ("calls are counted on the leaf", "chio_kernel/src/grants.rs", "grant: Digest::of_parts(&[layer.id.as_bytes(),", "grant: Digest::of_parts(&[authority.layers().last().unwrap_or(layer).id.as_bytes(),", "tests/tests/attacks.rs", "children_share_what_their_parent_has"),
+    ("calls are counted on the leaf", "chio_kernel/src/grants.rs", "grant: Digest::of_parts(&[layer.id.as_bytes(),", "grant: Digest::of_parts(&[authority.layers.last().unwrap_or(layer).id.as_bytes(),", "tests/tests/attacks.rs", "children_share_what_their_parent_has"),
     ("a guard that gives no answer allows", "chio_kernel/src/guard.rs", r#"Err(lapse) => format!("it {lapse}"),"#, "Err(_) => continue,", "tests/tests/attacks.rs", "what_breaks_denies_and_nothing_is_dispatched"),
-    ("a store of standings that fails allows", "chio_kernel/src/standing.rs", "        Ok(Err(error)) => Err(down(error.to_string())),
-        Err(lapse) => Err(down(lapse.to_string())),", "        _ => Ok(()),", "tests/tests/threats.rs", "a_store_that_fails_in_whatever_way_denies_and_nothing_is_dispatched"),
-    ("a store of counts that gives no answer allows", "chio_kernel/src/budget.rs", "Err(lapse) => Err(down(lapse.to_string())),", "Err(_) => Ok(PaidCall { proven: covered.proven, spent: Vec::new() }),", "tests/tests/threats.rs", "a_store_that_fails_in_whatever_way_denies_and_nothing_is_dispatched"),
+    ("a store of standings that fails allows", "chio_kernel/src/standing.rs", r#"Err(error) => Err(Denial::store_down("standing", Step::Standing, &error)),"#, "Err(_) => Ok(()),", "tests/tests/threats.rs", "a_store_that_fails_in_whatever_way_denies_and_nothing_is_dispatched"),
+    ("a store of counts that gives no answer allows", "chio_kernel/src/budget.rs", "Err(error) => error,", "Err(_) => return Ok(PaidCall { proven: covered.proven, spent: Vec::new() }),", "tests/tests/threats.rs", "a_store_that_fails_in_whatever_way_denies_and_nothing_is_dispatched"),
     ("the first guard decides", "chio_kernel/src/guard.rs", "Ok(Ok(GuardAnswer::Allow)) => continue,", "Ok(Ok(GuardAnswer::Allow)) => return Ok(()),", "tests/tests/threats.rs", "every_guard_is_asked_and_a_later_no_counts"),
     ("a chain that was seen does not expire", "chio_kernel/src/authority.rs", "check_windows(facts.layers.iter().map(|layer| layer.window), now)?;", "", "tests/tests/threats.rs", "a_chain_that_was_seen_before_expires_all_the_same"),
+    ("a chain that ends like one that was seen is taken for it", "chio_kernel/src/authority.rs", "seen.filter(|facts| facts.text == chain)", "seen", "tests/tests/attacks.rs", "a_chain_that_ends_like_one_that_was_verified_is_not_that_one"),
+    ("a token is believed to be what its signature covers", "chio_core/src/capability/token.rs", "if ordered_json_bytes(&token)? != text && canonical_json_bytes(&token)? != text {", "if false {", "chio_core/src/capability/token.rs", "what_is_read_is_what_was_signed"),
     ("a token may have any schema", "chio_core/src/capability/token.rs", "if schema != CAPABILITY_SCHEMA {", "if false {", "tests/tests/threats.rs", "a_document_of_another_schema_is_refused"),
-    ("the cache of chains is not bounded", "chio_kernel/src/authority.rs", "while self.bytes > self.max_bytes {", "while false {", "chio_kernel/src/authority.rs", "the_cache_is_bounded_and_drops_what_was_used_longest_ago"),
-    ("a revoked issuer still issues", "chio_kernel/src/authority.rs", "[layer.id, *issuer.unwrap_or(&layer.id)]", "[layer.id, *issuer.map_or(&layer.id, |_| &layer.id)]", "tests/tests/attacks.rs", "a_revoked_token_or_key_takes_everything_derived_with_it"),
-    ("a revoked subject still calls", "chio_kernel/src/authority.rs", "ids.extend(facts.principals.first());", "", "tests/tests/attacks.rs", "a_revoked_token_or_key_takes_everything_derived_with_it"),
+    ("the cache of chains is not bounded", "chio_kernel/src/authority.rs", "if self.bytes <= self.max_bytes {", "if self.bytes <= usize::MAX {", "chio_kernel/src/authority.rs", "the_cache_is_bounded_and_drops_what_was_used_longest_ago"),
+    ("a revoked issuer still issues", "chio_kernel/src/authority.rs", "flat_map(|(id, issuer)| [*id, *issuer])", "flat_map(|(id, _)| [*id, *id])", "tests/tests/attacks.rs", "a_revoked_token_or_key_takes_everything_derived_with_it"),
+    ("a revoked subject still calls", "chio_kernel/src/authority.rs", ".chain(principals.first().copied())", "", "tests/tests/attacks.rs", "a_revoked_token_or_key_takes_everything_derived_with_it"),
     ("a subject's mode counts before it is proven", "chio_kernel/src/kernel.rs", "found.authority(&authority);", "found.authority(&authority);
         found.subject_mode = parts.mode_of_subject(authority.principal());", "tests/tests/embedding.rs", "a_subjects_mode_counts_for_its_proven_calls_alone"),
     ("a name that is not proven is passed on", "chio_kernel/src/kernel.rs", ".filter(|_| found.is_proven)", "", "tests/tests/embedding.rs", "report_mode_verifies_records_and_allows"),
     ("a trust root's ceiling is not asked", "chio_kernel/src/grants.rs", "if !granted {", "if false && !granted {", "tests/tests/embedding.rs", "a_ceiling_holds_whatever_its_issuer_signs"),
     ("a scheme may speak of any principal", "chio_kernel/src/scheme.rs", r#"self.principal = format!("scheme:{scheme}:{}", self.principal);"#, "let _ = scheme;", "tests/tests/embedding.rs", "another_scheme_has_the_same_replay_grants_budget_and_receipts"),
-    ("a count is forgotten with a child", "chio_kernel/src/grants.rs", "until = until.min(layer.window.expires_at);", "until = until.min(authority.layers().iter().map(|layer| layer.window.expires_at).min().unwrap_or(0));", "tests/tests/embedding.rs", "a_count_outlives_a_child_that_expires_early"),
+    ("a count is forgotten with a child", "chio_kernel/src/grants.rs", "until = until.min(layer.window.expires_at);", "until = until.min(authority.layers.iter().map(|layer| layer.window.expires_at).min().unwrap_or(0));", "tests/tests/embedding.rs", "a_count_outlives_a_child_that_expires_early"),
     ("a count is kept for as long as its own token says", "chio_kernel/src/grants.rs", "until = until.min(layer.window.expires_at);", "until = layer.window.expires_at;", "tests/tests/embedding.rs", "a_count_is_forgotten_with_the_token_above_it"),
     ("arguments may name what is private to serde_json", "chio_core/src/digest.rs", r#"if self.canonical.windows(21).any(|window| window == b"$serde_json::private:") {"#, "if false {", "tests/tests/embedding.rs", "a_tool_reads_no_other_value_than_was_decided_on"),
     ("arguments may grow over the limit in canonical form", "chio_core/src/digest.rs", "if canonical.len() > limits.bytes {", "if false {", "tests/tests/embedding.rs", "a_tool_reads_no_other_value_than_was_decided_on"),
@@ -67,7 +66,7 @@ const RULES: &[Rule] = &[
     ("the standing of issuers is not asked", "chio_kernel/src/authority.rs", "std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.issuer))", "std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.subject))", "tests/tests/vectors.rs", "every_vector_is_answered_as_it_says"),
     ("a trust root's longest life is not checked", "chio_kernel/src/authority.rs", "check_lifetime(&tokens, root)?;", "", "tests/tests/vectors.rs", "every_vector_is_answered_as_it_says"),
     ("a chain may grow as it likes", "chio_kernel/src/authority.rs", "if below.max_depth >= above.max_depth {", "if false {", "tests/tests/vectors.rs", "every_vector_is_answered_as_it_says"),
-    ("a tool is given the arguments as they were sent", "chio_core/src/digest.rs", "let canonical = canonical::canonicalize(text, limits)?.into_owned();", "canonical::canonicalize(text, limits)?; let canonical = text.to_vec();", "tests/tests/embedding.rs", "a_call_reaches_its_tool_in_canonical_bytes"),
+    ("a tool is given the arguments as they were sent", "chio_core/src/digest.rs", "let canonical = canonical.into_owned();", "drop(canonical); let canonical = text.to_vec();", "tests/tests/embedding.rs", "a_call_reaches_its_tool_in_canonical_bytes"),
     ("a call that comes late finds its nonce unspent", "chio_kernel/src/store/nonces.rs", "if now < self.complete_from {", "if false {", "chio_kernel/src/store/nonces.rs", "a_call_that_comes_late_finds_no_forgotten_nonce_unspent"),
     ("the nonce store is never full", "chio_kernel/src/store/nonces.rs", "(self.queue.len() >= self.limits.nonces).then_some(NonceAnswer::Full)", "None", "chio_kernel/src/store/nonces.rs", "full_means_deny_and_only_the_expired_make_room"),
     ("a suspension takes a ban's place", "chio_kernel/src/store/memory.rs", "standings.insert(principal, worse(before.unwrap_or(Standing::Good), standing, now));", "standings.insert(principal, standing);", "tests/tests/stores.rs", "a_suspension_takes_no_bans_place_and_shortens_none"),
@@ -85,13 +84,13 @@ const RULES: &[Rule] = &[
     ("any end of the chain is signed over", "chio_kernel/src/receipts.rs", "if !ends.contains(&head) {", "if false {", "tests/tests/stores.rs", "a_chain_that_is_cut_under_a_running_kernel_is_not_signed_over"),
     ("an end of the chain that was not confirmed is forgotten", "chio_kernel/src/receipts.rs", "ends.push(Some(next));", "*ends = vec![Some(next)];", "tests/tests/stores.rs", "a_group_of_receipts_that_is_kept_late_or_lost_does_not_stop_the_chain"),
     ("ends before the confirmed one stay good", "chio_kernel/src/receipts.rs", "ends.retain(|end| end.map(|end| end.sequence) >= made.map(|made| made.sequence));", "", "tests/tests/stores.rs", "a_chain_that_is_cut_under_a_running_kernel_is_not_signed_over"),
-    ("a nonce is spent before the proof is verified", "chio_kernel/src/proof.rs", "let signed = dpop::check(", "self.spend(authority.capability_id(), &proof.body.nonce, authority.account(), now).await?;
-        let signed = dpop::check(", "tests/tests/threats.rs", "a_nonce_is_spent_whatever_becomes_of_the_call"),
-    ("in report mode a call goes out without a receipt", "chio_kernel/src/kernel.rs", "                parts.budget.refund(&spent).await;
-                let reason = error.to_string();", "                if unenforced.is_some() { let body = chio_core::receipt::Receipt::append(None, now, Event::Summary(chio_core::receipt::Summary::default()), &*parts.ledger.key).map_err(|_| Denied { denial: Denial::ClockUnavailable, receipt: None })?.0; let (kernel, started) = (self.clone(), Instant::now()); return Ok(AuthorizedCall { kernel, call, principal, spent, unenforced, receipt: body, now, started }); }
-                parts.budget.refund(&spent).await;
-                let reason = error.to_string();", "tests/tests/threats.rs", "no_mode_dispatches_a_call_whose_receipt_cannot_be_written"),
-    ("a stranger is told what is not granted", "chio_kernel/src/denial.rs", r#"Step::Grants, NOT_GRANTED, "token {token} does not grant this tool""#, r#"Step::Grants, "The tool 7 is not granted.", "token {token} does not grant this tool""#, "tests/tests/threats.rs", "a_stranger_is_told_nothing_of_the_policy"),
+    ("a nonce is spent before the proof is verified", "chio_kernel/src/proof.rs", "        dpop::check(&proof,", "        self.spend(authority.capability_id(), &proof.body.nonce, authority.facts().account, now).await?;
+        dpop::check(&proof,", "tests/tests/threats.rs", "a_nonce_is_spent_whatever_becomes_of_the_call"),
+    ("in report mode a call goes out without a receipt", "chio_kernel/src/kernel.rs", "            Err(error) => {
+                parts.budget.refund(&spent).await;", "            Err(error) => {
+                if unenforced.is_some() { let body = chio_core::receipt::Receipt::append(None, now, Event::Summary(chio_core::receipt::Summary::default()), &*parts.ledger.key).map_err(|_| Denied { denial: Denial::ClockUnavailable, receipt: None })?.0; let (kernel, started) = (self.clone(), Instant::now()); return Ok(AuthorizedCall { kernel, call, principal, spent, unenforced, receipt: body, now, started }); }
+                parts.budget.refund(&spent).await;", "tests/tests/threats.rs", "no_mode_dispatches_a_call_whose_receipt_cannot_be_written"),
+    ("a stranger is told what is not granted", "chio_kernel/src/denial.rs", r#"Grants, NOT_GRANTED, "token {token} does not grant this tool""#, r#"Grants, "The tool 7 is not granted.", "token {token} does not grant this tool""#, "tests/tests/threats.rs", "a_stranger_is_told_nothing_of_the_policy"),
     ("a mark that turns a line is told", "chio_core/src/error.rs", r#"'\u{61c}' | "#, "", "tests/tests/threats.rs", "what_turns_a_line_around_is_not_told"),
 ];
 
@@ -129,15 +128,24 @@ fn passes(place: &Path, file: &str, test: &str) -> Result<bool, String> {
     Ok(output.status.success())
 }
 
+/// Else a change of the code would take a rule off this list unseen.
+#[test]
+fn each_rule_stands_once_where_it_is_looked_for() {
+    let wrong: Vec<_> = RULES
+        .iter()
+        .filter(|(_, file, rule, ..)| {
+            std::fs::read_to_string(repository().join(file)).unwrap().matches(rule).count() != 1
+        })
+        .map(|(what, file, rule, ..)| format!("{what}: {file} has not once: {rule}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 #[ignore = "builds the kernel once for each rule"]
 fn a_rule_that_is_taken_out_is_missed() {
     let place = tempfile::tempdir().unwrap();
     copy(&repository(), place.path());
-    for (what, file, rule, ..) in RULES {
-        let whole = std::fs::read_to_string(place.path().join(file)).unwrap();
-        assert_eq!(whole.matches(rule).count(), 1, "{what}: {file} has not once: {rule}");
-    }
     let mut missed = Vec::new();
     for (what, file, rule, instead, test_file, test) in RULES {
         let path = place.path().join(file);
