@@ -158,4 +158,35 @@ mod tests {
             prop_assert_eq!(plain, serde_json_canonicalizer::to_vec(&body).unwrap());
         }
     }
+
+    #[test]
+    fn a_proof_is_read_in_any_form_up_to_its_limit_and_signed_for_as_canonical() {
+        let agent = Keypair::from_seed(&[7; 32]);
+        let proof = |tool_name: usize| {
+            let body = DpopProofBody {
+                action_hash: "a".repeat(64),
+                agent_key: agent.public_key(),
+                capability_id: "b".repeat(64),
+                issued_at: 7,
+                nonce: "n".into(),
+                schema: DPOP_SCHEMA.to_owned(),
+                tool_name: "t".repeat(tool_name),
+                tool_server: "s".into(),
+            };
+            DpopProof::sign(body, &agent).unwrap()
+        };
+        let short = proof(1);
+        let text = short.to_bytes().unwrap();
+        let signed = short.body.canonical().unwrap();
+        assert!(agent.public_key().verify(&signed, &short.signature));
+        let loose = [b" ".as_slice(), &text, b"\n"].concat();
+        for text in [&text, &loose] {
+            assert_eq!(DpopProof::parse_signed(text), Ok((short.clone(), signed.clone())));
+        }
+        let room = MAX_PROOF_BYTES - text.len();
+        assert_eq!(proof(room + 1).to_bytes().unwrap().len(), 8192);
+        assert!(DpopProof::parse(&proof(room + 1).to_bytes().unwrap()).is_ok());
+        assert!(DpopProof::parse(&proof(room + 2).to_bytes().unwrap()).is_err());
+        assert!(is_supported_dpop_schema(DPOP_SCHEMA) && !is_supported_dpop_schema("chio.dpop_proof.v2"));
+    }
 }

@@ -60,6 +60,17 @@ fn why_a_tool_server_has_no_result() {
 }
 
 #[test]
+fn why_a_kernel_cannot_be_built() {
+    let root = issuer().public_key();
+    let twice = World::new().builder.trust_root(root.clone()).build().unwrap_err();
+    assert_eq!(twice.to_string(), format!("{root} is a trust root twice"));
+    let servers = World::new().builder.tool_server(SERVER, world::echo()).build().unwrap_err();
+    assert!(servers.to_string().contains(SERVER), "{servers}");
+    let clock = World::new().builder.clock(chio_kernel::clock::ManualClock::at(u64::MAX)).build().unwrap_err();
+    assert_eq!(clock.to_string(), "the clock cannot be read");
+}
+
+#[test]
 fn a_directory_has_its_own_tools_and_no_others() {
     let directory = tempfile::tempdir().unwrap();
     let files = chio_kernel::files::FileServer::new(directory.path()).unwrap();

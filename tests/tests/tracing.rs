@@ -120,3 +120,40 @@ fn spans_have_code_step_tool_and_duration_and_no_secret() {
     }
     assert!(!format!("{:?}", agent()).contains(&"02".repeat(8)));
 }
+
+#[test]
+fn what_a_kernel_forgets_and_what_it_does_not_enforce_is_warned_of_when_it_is_built() {
+    let warned = |change: fn(chio_kernel::KernelBuilder) -> chio_kernel::KernelBuilder| {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || change(World::new().builder).build().unwrap());
+        String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+    };
+    let usual = warned(|builder| builder);
+    assert!(usual.contains("remembers in memory") && !usual.contains("not enforced"), "{usual}");
+    let strict = warned(|builder| builder.mode(world::SERVER, chio_kernel::config::Mode::Enforce));
+    assert!(!strict.contains("not enforced"), "{strict}");
+    let lax = warned(|builder| builder.mode(world::SERVER, chio_kernel::config::Mode::Report));
+    assert!(lax.contains("denials are not enforced") && lax.contains("report"), "{lax}");
+    let kept = warned(|builder| {
+        let nonces = std::sync::Arc::new(Kept);
+        builder.stores(chio_kernel::Stores { nonces: Some(nonces), ..chio_kernel::Stores::default() })
+    });
+    assert!(!kept.contains("remembers in memory"), "{kept}");
+}
+
+/// A nonce store that survives a restart.
+struct Kept;
+
+impl chio_kernel::store::NonceStore for Kept {
+    fn spend(
+        &self,
+        _: chio_kernel::store::NonceClaim,
+    ) -> chio_kernel::store::BoxFuture<'_, Result<chio_kernel::store::NonceAnswer, chio_kernel::store::KernelError>>
+    {
+        Box::pin(std::future::ready(Ok(chio_kernel::store::NonceAnswer::Spent)))
+    }
+    fn survives_restart(&self) -> bool {
+        true
+    }
+}

@@ -101,5 +101,9 @@ mod tests {
         let mut largest = [0xff; 32];
         (largest[0], largest[31]) = (0xec, 0x7f);
         assert!(is_canonical(&largest), "p − 1 is canonical");
+        largest[0] = 0xed;
+        assert!(!is_canonical(&largest), "p is 0 written otherwise");
+        (largest[0], largest[7]) = (0xff, 0xfe);
+        assert!(is_canonical(&largest), "it is below p in its eighth byte");
     }
 }

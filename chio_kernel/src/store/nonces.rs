@@ -276,6 +276,33 @@ mod tests {
         assert_eq!(store.claim(&claim(4, 2, 0, 10)), NonceAnswer::Spent);
     }
 
+    #[test]
+    fn what_expires_is_taken_off_its_account_once() {
+        let store = DpopNonceStore::with_quota(100, 3, Duration::ZERO);
+        assert!(store.is_empty());
+        for (nonce, until) in [(1, 10), (2, 100), (3, 100)] {
+            assert_eq!(store.claim(&claim(nonce, 1, 0, until)), NonceAnswer::Spent);
+        }
+        assert!(!store.is_empty());
+        assert_eq!(store.claim(&claim(4, 1, 15, 100)), NonceAnswer::QuotaExceeded);
+        assert_eq!(store.claim(&claim(4, 1, 16, 100)), NonceAnswer::Spent);
+        assert_eq!(store.claim(&claim(5, 1, 16, 100)), NonceAnswer::QuotaExceeded);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "thousands of digests take minutes under Miri")]
+    fn room_is_made_by_an_eighth() {
+        let mut shard = Shard::new(Limits { nonces: 10_000, account: 10_000 });
+        let hasher = RandomState::new();
+        for number in 0..10_000_u64 {
+            let key = half(&Digest::of(&number.to_be_bytes()));
+            let entry = Entry { key, account: 1, until: 10 };
+            assert_eq!(shard.claim(entry, hasher.hash_one(key), 0, &hasher), NonceAnswer::Spent);
+            let (used, room) = (shard.queue.len(), shard.queue.capacity());
+            assert!(room <= used + (used / 8).max(64), "{used} of {room}");
+        }
+    }
+
     proptest! {
         /// Against a list of everything ever spent: what was spent is a replay for as long as it lives, whatever the
         /// order, the times and the capacity.

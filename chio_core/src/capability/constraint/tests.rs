@@ -25,6 +25,7 @@ fn what_passes_and_what_does_not() {
             vec![json!(0), json!(3.1), json!("2"), json!(null)],
         ),
         (json!({"constraint_type": "range", "min": 1, "min_inclusive": false}), vec![json!(1.1)], vec![json!(1)]),
+        (json!({"constraint_type": "range", "max": 3, "max_inclusive": false}), vec![json!(2.9)], vec![json!(3)]),
         (
             json!({"constraint_type": "one_of", "values": ["a", 1]}),
             vec![json!("a"), json!(1)],
