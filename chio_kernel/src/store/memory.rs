@@ -235,3 +235,82 @@ impl ReceiptStore for MemoryReceipts {
         })))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+    use pollster::block_on;
+
+    fn place(number: usize, account: u8, until: u64) -> Vec<Vec<Allowance>> {
+        let grant = Digest::of(&[&number.to_be_bytes()[..], &[account]].concat());
+        vec![vec![Allowance { grant, account: Digest::of(&[account]), limit: 1, until }]]
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "a hundred thousand digests take hours under Miri")]
+    fn an_account_has_an_eighth_of_the_counts_and_what_expires_makes_room() {
+        let usage = MemoryUsage::default();
+        let spend = |number, account, until, now| block_on(usage.spend(&place(number, account, until), now)).unwrap();
+        for number in 0..MAX_COUNTS_OF_ACCOUNT {
+            let until = if number < 10 { 100 } else { 200 };
+            assert!(matches!(spend(number, 1, until, 0), Spending::Spent(_)), "{number}");
+        }
+        assert!(matches!(spend(usize::MAX, 1, 200, 0), Spending::Full));
+        assert!(matches!(spend(0, 2, 200, 0), Spending::Spent(_)), "another account has its own");
+        assert!(matches!(spend(3, 1, 200, 50), Spending::Exhausted { place: 0 }), "it is no new count");
+        assert!(matches!(spend(usize::MAX, 1, 200, 99), Spending::Full));
+        for number in 0..10 {
+            assert!(matches!(spend(usize::MAX - number, 1, 200, 100), Spending::Spent(_)), "{number}");
+        }
+        assert!(matches!(spend(0, 1, 200, 100), Spending::Full), "forgotten, and there is no room for it");
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_spent_again_once() {
+        let usage = MemoryUsage::default();
+        let place = place(1, 1, 100);
+        let spend = || matches!(block_on(usage.spend(&place, 0)).unwrap(), Spending::Spent(_));
+        assert!(spend() && !spend());
+        block_on(usage.refund(&[place[0][0].grant, Digest::of(b"another")])).unwrap();
+        assert!(spend() && !spend());
+    }
+
+    #[test]
+    fn the_worse_of_two_standings_holds_until_it_ends() {
+        let (good, banned, suspended) = (Standing::Good, Standing::Banned, |until| Standing::Suspended { until });
+        for (a, b, expected) in [
+            (good, good, good),
+            (good, banned, banned),
+            (suspended(50), banned, banned),
+            (suspended(50), suspended(60), suspended(60)),
+            (suspended(51), good, suspended(51)),
+            (suspended(50), good, good),
+            (suspended(40), suspended(30), good),
+        ] {
+            assert_eq!((worse(a, b, 50), worse(b, a, 50)), (expected, expected));
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "thousands of digests take hours under Miri")]
+    fn standings_are_bounded_and_those_that_ended_make_room() {
+        let standings = MemoryStandings::default();
+        let id = |number: usize| Digest::of(&number.to_be_bytes());
+        for number in 0..MAX_STANDINGS {
+            let until = if number == 7 { 60 } else { 90 };
+            block_on(standings.worsen(id(number), Standing::Suspended { until }, 50)).unwrap();
+        }
+        assert!(block_on(standings.worsen(id(MAX_STANDINGS), Standing::Banned, 59)).is_err());
+        block_on(standings.worsen(id(3), Standing::Banned, 59)).unwrap();
+        block_on(standings.worsen(id(MAX_STANDINGS), Standing::Banned, 60)).unwrap();
+        assert!(block_on(standings.worsen(id(MAX_STANDINGS + 1), Standing::Banned, 60)).is_err());
+        assert_eq!(block_on(standings.worst(&[id(5), id(3)], 60)).unwrap(), Standing::Banned);
+        assert_eq!(block_on(standings.worst(&[id(5)], 60)).unwrap(), Standing::Suspended { until: 90 });
+        assert_eq!(block_on(standings.count_failure(id(5), 60)).unwrap(), 1);
+        assert_eq!(block_on(standings.count_failure(id(5), 60)).unwrap(), 2);
+        block_on(standings.set(id(5), Standing::Good)).unwrap();
+        assert_eq!(block_on(standings.worst(&[id(5)], 60)).unwrap(), Standing::Good);
+        assert_eq!(block_on(standings.count_failure(id(5), 60)).unwrap(), 1);
+    }
+}
