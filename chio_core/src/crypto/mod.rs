@@ -254,3 +254,40 @@ pub fn sign_canonical_with_backend<T: Serialize + ?Sized>(
     let bytes = canonical_json_bytes(value)?;
     Ok((backend.sign(&bytes)?, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_and_a_signature_have_one_text_of_one_length() {
+        for (algorithm, name) in Algorithm::ALL.into_iter().zip(["ed25519", "p256", "p384"]) {
+            assert_eq!(algorithm.to_string(), name);
+        }
+        let of = |prefix: &str, first: u8, bytes: usize| {
+            let digits = base16ct::lower::encode_string(&[&[first], &*vec![7; bytes - 1]].concat());
+            format!("{prefix}{digits}").parse::<PublicKey>()
+        };
+        for (prefix, first, bytes) in [("", 1, 32), ("p256:", 4, 65), ("p384:", 4, 97)] {
+            let key = of(prefix, first, bytes).unwrap();
+            assert_eq!((key.as_bytes()[0], key.as_bytes().len()), (first, bytes));
+            assert_eq!(key.to_string().parse(), Ok(key.clone()));
+            assert_eq!(format!("{key:?}"), key.to_string());
+            assert!(of(prefix, first, bytes + 1).is_err() && of(prefix, first, bytes - 1).is_err());
+            assert!(prefix.is_empty() || of(prefix, 2, bytes).is_err(), "{prefix} compressed");
+            assert!(key.to_string().to_uppercase().parse::<PublicKey>().is_err());
+        }
+        let signature = |algorithm, bytes| Signature::from_bytes(algorithm, vec![7; bytes]);
+        for (algorithm, least, most) in
+            [(Algorithm::Ed25519, 64, 64), (Algorithm::P256, 8, 104), (Algorithm::P384, 8, 104)]
+        {
+            for bytes in [least, most] {
+                let signature = signature(algorithm, bytes).unwrap();
+                assert_eq!((signature.as_bytes(), signature.algorithm()), (&*vec![7; bytes], algorithm));
+                assert_eq!(signature.to_string().parse(), Ok(signature.clone()));
+                assert_eq!(format!("{signature:?}"), format!("Signature({algorithm})"));
+            }
+            assert!(signature(algorithm, least - 1).is_err() && signature(algorithm, most + 1).is_err());
+        }
+    }
+}
