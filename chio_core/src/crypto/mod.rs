@@ -265,7 +265,7 @@ mod tests {
             assert_eq!(algorithm.to_string(), name);
         }
         let of = |prefix: &str, first: u8, bytes: usize| {
-            let digits = base16ct::lower::encode_string(&[&[first], &*vec![7; bytes - 1]].concat());
+            let digits = base16ct::lower::encode_string(&[&[first], &*vec![0xab; bytes - 1]].concat());
             format!("{prefix}{digits}").parse::<PublicKey>()
         };
         for (prefix, first, bytes) in [("", 1, 32), ("p256:", 4, 65), ("p384:", 4, 97)] {
