@@ -473,3 +473,29 @@ fn a_token_names_no_more_places_than_a_kernel_has_room_for() {
     assert!(issue(64).is_ok(), "4096 places");
     assert!(issue(65).is_err());
 }
+
+#[test]
+fn a_call_is_read_from_one_object_with_five_members() {
+    let whole =
+        json!({"tool_server": "s", "tool_name": "t", "arguments": {"b": 1, "a": 2}, "capability": [], "proof": {}});
+    let read = |call: &serde_json::Value| {
+        chio_kernel::SignedCall::parse(call.to_string().as_bytes(), &chio_kernel::Settings::default())
+    };
+    let call = read(&whole).unwrap();
+    assert_eq!((&*call.tool_server, &*call.tool_name), ("s", "t"));
+    assert_eq!((&*call.arguments, &*call.capability), (&br#"{"a":2,"b":1}"#[..], &b"[]"[..]));
+    assert_eq!(call.proof.as_deref(), Some(&b"{}"[..]));
+    let with = |name: &str, value: serde_json::Value| {
+        let mut call = whole.clone();
+        call[name] = value;
+        read(&call).map_err(|denial| denial.to_string())
+    };
+    assert_eq!(with("proof", json!(null)).unwrap().proof, None);
+    assert!(with("tool_name", json!(1)).unwrap_err().contains("`tool_name` is a string"));
+    assert!(with("more", json!(1)).unwrap_err().contains("no member `more`"));
+    for name in ["tool_server", "tool_name", "arguments", "capability"] {
+        let mut call = whole.clone();
+        call.as_object_mut().unwrap().remove(name);
+        assert!(read(&call).unwrap_err().to_string().contains(name), "{name}");
+    }
+}

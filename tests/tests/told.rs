@@ -4,9 +4,10 @@ use std::future::{pending, ready};
 use std::sync::Arc;
 
 use chio_core::capability::{Grant, Terms};
+use chio_core::digest::Arguments;
 use chio_kernel::config::TrustRoot;
 use chio_kernel::store::{BoxFuture, KernelError, NonceAnswer, NonceClaim, NonceStore};
-use chio_kernel::tool_server::{ToolFailure, ToolServer as _};
+use chio_kernel::tool_server::{ToolFailure, ToolRequest, ToolServer as _};
 use chio_kernel::{Denial, Kernel, Stores};
 use chio_tests::world::{self, NOW, SERVER, TOOL, World, docs_grant, honest, issue, issuer, run, terms};
 use serde_json::json;
@@ -75,6 +76,14 @@ fn a_directory_has_its_own_tools_and_no_others() {
     let directory = tempfile::tempdir().unwrap();
     let files = chio_kernel::files::FileServer::new(directory.path()).unwrap();
     assert!(files.has_tool("read_file") && !files.has_tool("write_file"));
+    std::fs::write(directory.path().join("a.txt"), "text").unwrap();
+    let path = directory.path().join("a.txt");
+    let arguments = Arguments::from_value(&json!({"path": path})).unwrap();
+    let call = |tool_name| {
+        pollster::block_on(files.call(ToolRequest { tool_name, arguments: &arguments, principal: "someone" }))
+    };
+    assert!(call("read_file").is_ok());
+    assert_eq!(call("write_file"), Err(ToolFailure::NotReached("there is no such tool".into())));
 }
 
 #[test]
