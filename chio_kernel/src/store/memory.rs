@@ -267,6 +267,21 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a million digests take days under Miri")]
+    fn all_accounts_together_have_no_more_than_all_counts() {
+        let mut counts = Counts::default();
+        let account = Digest::of(b"account");
+        let mut insert = |number: usize| {
+            counts.used.insert(Digest::of(&number.to_be_bytes()), Count { calls: 1, account, until: 1 });
+            [counts.is_full(None, 1), counts.is_full(None, 2)]
+        };
+        for number in 2..MAX_COUNTS {
+            insert(number);
+        }
+        assert_eq!([insert(0), insert(1)], [[false, true], [true, true]]);
+    }
+
+    #[test]
     fn what_is_given_back_can_be_spent_again_once() {
         let usage = MemoryUsage::default();
         let place = place(1, 1, 100);

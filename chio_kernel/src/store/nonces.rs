@@ -287,6 +287,12 @@ mod tests {
         assert_eq!(store.claim(&claim(4, 1, 15, 100)), NonceAnswer::QuotaExceeded);
         assert_eq!(store.claim(&claim(4, 1, 16, 100)), NonceAnswer::Spent);
         assert_eq!(store.claim(&claim(5, 1, 16, 100)), NonceAnswer::QuotaExceeded);
+        for nonce in 6..9 {
+            assert_eq!(store.claim(&claim(nonce, nonce, 106, 200)), NonceAnswer::Spent);
+        }
+        assert_eq!(store.claim(&claim(9, 9, 206, 300)), NonceAnswer::Spent);
+        assert_eq!(store.claim(&claim(10, 9, 206, 300)), NonceAnswer::Spent);
+        assert_eq!(lock(&store.shards[0]).held.len(), 1, "no account without a nonce is kept");
     }
 
     #[test]
