@@ -225,6 +225,12 @@ mod tests {
         assert_eq!(read(&json).as_ref(), Ok(&token));
         assert_eq!(token.id.parse(), Ok(token.contents_id().unwrap()));
         assert!(token.issuer.verify(&token.signed_bytes().unwrap(), &token.signature));
+        // Rules are kept in the order of their bytes, which is not that of RFC 8785.
+        let rules =
+            json!({"/\u{1f600}": {"constraint_type": "wildcard"}, "/\u{e000}": {"constraint_type": "wildcard"}});
+        let grant = json!({"tool_server": "s", "tool_name": "t", "arguments": rules});
+        let token = issue(Terms { grants: vec![serde_json::from_value(grant).unwrap()], ..terms() }).unwrap();
+        assert_eq!(read(&serde_json::to_value(&token).unwrap()), Ok(token));
         let with = |name: &str, value: Value| {
             let mut json = json.clone();
             json[name] = value;
