@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn strings_are_read_eight_bytes_at_once_and_none_is_missed() {
-        for length in 0..if cfg!(miri) { 10 } else { 40 } {
+        for length in if cfg!(miri) { 15..17 } else { 0..40 } {
             for (special, is_read) in [("\\n", true), ("\u{1f}", false), ("\0", false), ("é", true), ("\u{7f}", true)]
             {
                 for at in 0..=length {
