@@ -202,3 +202,35 @@ impl Serialize for Json {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::canonical::canonical_json_bytes;
+    use serde::Serialize;
+
+    #[derive(Serialize)]
+    struct Wrapped(u8);
+
+    #[derive(Serialize)]
+    enum Kind {
+        Unit,
+        Newtype(Wrapped),
+        Tuple(u8, u8),
+        Struct { b: u8, a: Option<u8> },
+    }
+
+    #[test]
+    fn every_shape_of_serde_has_its_text() {
+        for (value, expected) in [
+            (Kind::Unit, r#""Unit""#),
+            (Kind::Newtype(Wrapped(5)), r#"{"Newtype":5}"#),
+            (Kind::Tuple(1, 2), r#"{"Tuple":[1,2]}"#),
+            (Kind::Struct { b: 1, a: Some(2) }, r#"{"Struct":{"a":2,"b":1}}"#),
+            (Kind::Struct { b: 1, a: None }, r#"{"Struct":{"a":null,"b":1}}"#),
+        ] {
+            assert_eq!(canonical_json_bytes(&value).unwrap(), expected.as_bytes());
+        }
+        assert_eq!(canonical_json_bytes(&Wrapped(5)).unwrap(), b"5");
+        assert_eq!(canonical_json_bytes(&('x', (), "y", [1.5])).unwrap(), br#"["x",null,"y",[1.5]]"#);
+    }
+}
