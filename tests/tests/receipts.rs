@@ -177,3 +177,12 @@ fn a_flood_of_unproven_denials_buys_a_bounded_number_of_receipts() {
     pollster::block_on(kernel.flush()).unwrap();
     assert_eq!(verify(&receipts.all()).unwrap().suppressed, 96 + 2);
 }
+
+#[test]
+fn a_first_receipt_that_names_one_before_it_does_not_follow() {
+    let head = chio_core::receipt::ChainHead { sequence: 0, digest: chio_core::digest::Digest::of(b"none") };
+    let event = Event::Summary(chio_core::receipt::Summary::default());
+    let (first, _) = Receipt::append(Some(head), 1, event, &kernel_key()).unwrap();
+    assert_eq!((first.body.sequence, first.signature.is_some()), (1, true));
+    assert_eq!(verify(&[first]), Err(ReceiptFault { sequence: 1, kind: FaultKind::DoesNotFollow }));
+}
