@@ -184,5 +184,7 @@ fn a_first_receipt_that_names_one_before_it_does_not_follow() {
     let event = Event::Summary(chio_core::receipt::Summary::default());
     let (first, _) = Receipt::append(Some(head), 1, event, &kernel_key()).unwrap();
     assert_eq!((first.body.sequence, first.signature.is_some()), (1, true));
-    assert_eq!(verify(&[first]), Err(ReceiptFault { sequence: 1, kind: FaultKind::DoesNotFollow }));
+    let fault = verify(&[first]).unwrap_err();
+    assert_eq!(fault, ReceiptFault { sequence: 1, kind: FaultKind::DoesNotFollow });
+    assert_eq!(fault.to_string(), format!("receipt 1 {}", FaultKind::DoesNotFollow));
 }
