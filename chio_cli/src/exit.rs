@@ -14,6 +14,9 @@ pub(crate) enum Exit {
     Usage,
     /// 3: the call was denied.
     Denied,
+    /// What a command that was run ended with.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Code(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -23,6 +26,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::Denied => 3,
+            Exit::Code(code) => code,
         })
     }
 }

@@ -35,8 +35,6 @@ macro_rules! told {
     };
 }
 
-pub(crate) use told;
-
 told! {
     /// The ways in which a text fails to be strict JSON.
     pub enum JsonErrorKind {

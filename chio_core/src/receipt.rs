@@ -7,15 +7,11 @@
 
 mod document;
 
-mod verify;
-
 use serde::{Deserialize, Serialize};
 
 use crate::crypto::{PublicKey, Signature, SigningBackend};
 use crate::digest::Digest;
 use crate::error::{FormatError, JsonError, SignError};
-
-pub use self::verify::{ChainReport, ChainVerifier, FaultKind, ReceiptFault};
 
 /// The schema of a receipt.
 pub const RECEIPT_SCHEMA: &str = "chio.receipt.v1";
@@ -131,7 +127,7 @@ pub struct ChainHead {
     pub digest: Digest,
 }
 
-/// A receipt as it is written. **Unverified** unless it comes from the kernel itself: see [`ChainVerifier`].
+/// A receipt as it is written. **Unverified** unless it comes from the kernel itself: see the crate `chio_audit`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
     /// What it says.

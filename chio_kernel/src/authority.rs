@@ -65,7 +65,7 @@ pub struct VerifiedAuthority {
 }
 
 impl VerifiedAuthority {
-    pub(crate) fn facts(&self) -> &Facts {
+    pub(crate) fn facts(&self) -> &Arc<Facts> {
         &self.facts
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chio_core::crypto::{Keypair, PublicKey, SigningBackend, random_hex};
+use chio_core::digest::Digest;
 use chio_core::error::excerpt;
 
 use crate::authority::Authorities;
@@ -70,6 +71,12 @@ impl Parts {
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// What the tool server says of a tool's definition: nothing where it panics, or the embedder dispatches.
+    pub(crate) fn definition(&self, tool_server: &str, tool_name: &str) -> Option<Digest> {
+        let Some(Server::Here(server)) = self.servers.get(tool_server) else { return None };
+        catch_unwind(AssertUnwindSafe(|| server.definition(tool_name))).ok().flatten()
     }
 }
 

@@ -7,6 +7,7 @@ use chio_core::canonical::Json;
 use chio_core::capability::{Effort, Grant, GrantMismatch};
 use chio_core::digest::Digest;
 
+use crate::authority::Facts;
 use crate::call::ToolCall;
 use crate::denial::{Ceiling, Denial};
 use crate::proof::ProvenCall;
@@ -25,9 +26,9 @@ pub(crate) struct Place {
 }
 
 impl CoveredCall {
-    pub(crate) fn new(proven: ProvenCall) -> Result<Self, Denial> {
+    pub(crate) fn new(proven: ProvenCall, definition: &dyn Fn() -> Option<Digest>) -> Result<Self, Denial> {
         let authority = proven.authority().facts();
-        let action = Action { call: proven.call(), arguments: OnceCell::new(), effort: Effort::default() };
+        let action = Action { call: proven.call(), arguments: OnceCell::new(), effort: Effort::default(), definition };
         if let Some(ceiling) = &authority.ceiling {
             let granted = ceiling.iter().any(|grant| action.answer(grant) == Some(Ok(())));
             if !granted {
@@ -53,18 +54,30 @@ impl CoveredCall {
     }
 }
 
+/// Whether a grant is of this tool, and of its definition as it is now.
+fn is_of(grant: &Grant, tool_server: &str, tool_name: &str, definition: &dyn Fn() -> Option<Digest>) -> bool {
+    grant.names(tool_server, tool_name) && grant.definition.is_none_or(|pinned| definition() == Some(pinned))
+}
+
+/// Whether the issuer's ceiling and every token have a grant of this tool, for whatever arguments.
+pub(crate) fn name(facts: &Facts, tool_server: &str, tool_name: &str, definition: &dyn Fn() -> Option<Digest>) -> bool {
+    let one_is = |grants: &[Grant]| grants.iter().any(|grant| is_of(grant, tool_server, tool_name, definition));
+    facts.ceiling.as_deref().is_none_or(one_is) && facts.layers.iter().all(|layer| one_is(&layer.grants))
+}
+
 /// The call, and its arguments as a value once some grant has asked for them.
 struct Action<'a> {
     call: &'a ToolCall,
     arguments: OnceCell<Cow<'a, Json>>,
     /// What all grants of all tokens together may cost: a holder writes the grants that it derives.
     effort: Effort,
+    definition: &'a dyn Fn() -> Option<Digest>,
 }
 
 impl Action<'_> {
     /// What a grant says of the call; nothing where it is of another tool.
     fn answer(&self, grant: &Grant) -> Option<Result<(), GrantMismatch>> {
-        if !grant.names(self.call.tool_server(), self.call.tool_name()) {
+        if !is_of(grant, self.call.tool_server(), self.call.tool_name(), self.definition) {
             return None;
         }
         if grant.arguments.is_none() {

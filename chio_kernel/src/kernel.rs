@@ -11,14 +11,14 @@ use chio_core::receipt::{Event, Outcome, OutcomeStatus, Receipt, Verdict};
 use chio_core::time::Window;
 use tracing::Instrument as _;
 
-use crate::authority::VerifiedAuthority;
+use crate::authority::{Facts, VerifiedAuthority};
 use crate::budget::PaidCall;
 use crate::builder::{KernelBuilder, Parts, Server};
 use crate::call::{SignedCall, ToolCall};
 use crate::config::Mode;
 use crate::denial::{Denial, Denied, Step};
 use crate::fence::{Lapse, fenced};
-use crate::grants::CoveredCall;
+use crate::grants::{self, CoveredCall};
 use crate::receipts::Found;
 use crate::scheme::{Claims, ProofScheme};
 use crate::store::{KernelError, key_id};
@@ -63,9 +63,19 @@ impl Kernel {
 
     /// Decides a call. If it is allowed, its receipt is written, and it can be dispatched once.
     pub async fn authorize(&self, call: SignedCall) -> Result<AuthorizedCall, Denied> {
+        self.decide_signed(&call, false).await
+    }
+
+    /// Decides on a call for a list of tools. Who calls is proven as ever, and there are receipts; grants, budgets and
+    /// guards are not asked whether there may be a list, but [`AuthorizedCall::sees`] what may stand in it.
+    pub async fn authorize_list(&self, call: SignedCall) -> Result<AuthorizedCall, Denied> {
+        self.decide_signed(&call, true).await
+    }
+
+    async fn decide_signed(&self, call: &SignedCall, is_list: bool) -> Result<AuthorizedCall, Denied> {
         let SignedCall { tool_server, tool_name, arguments, capability, proof } = call;
-        let presented = Presented::Chain { capability: &capability, proof: proof.as_deref() };
-        self.decide(&tool_server, &tool_name, &arguments, presented).await
+        let presented = Presented::Chain { capability, proof: proof.as_deref(), is_list };
+        self.decide(tool_server, tool_name, arguments, presented).await
     }
 
     /// Decides a call that is proven by another scheme than the one of this protocol. Whoever has a handle to the kernel
@@ -201,6 +211,7 @@ impl Kernel {
         found: &mut Found,
     ) -> Result<Vec<Digest>, Denial> {
         let parts = &*self.parts;
+        let is_list = matches!(presented, Presented::Chain { is_list: true, .. });
         let (authority, evidence) = self.authority(presented, now).await?;
         found.authority(&authority);
         standing::check(&authority, &*parts.standings, &parts.fence, now).await?;
@@ -212,11 +223,13 @@ impl Kernel {
             }
         };
         found.proven(&proven, parts.mode_of_subject(proven.authority().principal()));
-        if found.subject_mode == Some(Mode::Off) {
+        if is_list || found.subject_mode == Some(Mode::Off) {
             return Ok(Vec::new());
         }
 
-        let covered = CoveredCall::new(proven)?;
+        let called = Arc::clone(proven.call());
+        let definition = || parts.definition(called.tool_server(), called.tool_name());
+        let covered = CoveredCall::new(proven, &definition)?;
         parts.check_exists(covered.proven.call())?;
         let paid: PaidCall = parts.budget.spend(covered, now).await?;
         let patience = parts.settings.patience.guard;
@@ -234,7 +247,8 @@ impl Kernel {
     ) -> Result<(VerifiedAuthority, Evidence<'a>), Denial> {
         let parts = &*self.parts;
         let (unrevoked, evidence) = match presented {
-            Presented::Chain { capability, proof } => {
+            Presented::Chain { capability: [], .. } => return Err(Denial::ProofMissing),
+            Presented::Chain { capability, proof, is_list: _ } => {
                 (parts.authorities.verify(capability, now)?, Evidence::Proof(proof))
             }
             Presented::Claims(claims) => {
@@ -266,10 +280,11 @@ impl Kernel {
         // A name that was not proven is none that a tool server should hear.
         let principal = found.decision.subject.clone().filter(|_| found.is_proven).unwrap_or_default();
         found.decision.verdict = Verdict::Allow;
+        let facts = found.facts.filter(|_| unenforced.is_none());
         match parts.ledger.record(Event::Decision(found.decision), now).await {
             Ok(receipt) => {
                 let (kernel, started) = (self.clone(), Instant::now());
-                Ok(AuthorizedCall { kernel, call, principal, spent, unenforced, receipt, now, started })
+                Ok(AuthorizedCall { kernel, call, principal, facts, spent, unenforced, receipt, now, started })
             }
             Err(error) => {
                 parts.budget.refund(&spent).await;
@@ -298,7 +313,7 @@ impl Kernel {
 
 /// What a caller presents.
 enum Presented<'a> {
-    Chain { capability: &'a [u8], proof: Option<&'a [u8]> },
+    Chain { capability: &'a [u8], proof: Option<&'a [u8]>, is_list: bool },
     Claims(Result<Claims, Denial>),
 }
 
@@ -329,12 +344,12 @@ enum Evidence<'a> {
 ///     call.dispatch().await;
 /// }
 /// ```
-#[derive(Debug)]
 #[must_use = "an authorized call that is not dispatched leaves a receipt without an outcome"]
 pub struct AuthorizedCall {
     kernel: Kernel,
     call: Arc<ToolCall>,
     principal: String,
+    facts: Option<Arc<Facts>>,
     spent: Vec<Digest>,
     unenforced: Option<Denial>,
     receipt: Receipt,
@@ -351,6 +366,14 @@ impl AuthorizedCall {
     /// Who calls: the text of the subject's key; empty where nothing is verified.
     pub fn principal(&self) -> &str {
         &self.principal
+    }
+
+    /// Whether its caller's capability grants a tool of the same tool server, for whatever arguments; where nothing is
+    /// enforced, it does.
+    pub fn sees(&self, tool_name: &str) -> bool {
+        let tool_server = self.call.tool_server();
+        let definition = || self.kernel.parts.definition(tool_server, tool_name);
+        self.facts.as_ref().is_none_or(|facts| grants::name(facts, tool_server, tool_name, &definition))
     }
 
     /// What the call would have been denied for, were the mode `enforce`.
@@ -409,6 +432,12 @@ impl AuthorizedCall {
             tracing::error!(store = "receipt", "the receipt of an outcome could not be written: {error}");
         }
         receipt
+    }
+}
+
+impl fmt::Debug for AuthorizedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AuthorizedCall({:?})", self.call)
     }
 }
 

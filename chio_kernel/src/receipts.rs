@@ -8,7 +8,7 @@ use chio_core::digest::Digest;
 use chio_core::error::{SignError, excerpt};
 use chio_core::receipt::{ChainHead, Decision, Event, Receipt, Summary, Verdict};
 
-use crate::authority::VerifiedAuthority;
+use crate::authority::{Facts, VerifiedAuthority};
 use crate::config::Mode;
 use crate::fence::Fence;
 use crate::proof::ProvenCall;
@@ -21,6 +21,8 @@ pub(crate) struct Found {
     pub(crate) subject_id: Option<Digest>,
     pub(crate) subject_mode: Option<Mode>,
     pub(crate) is_proven: bool,
+    /// What was verified of the one who is proven.
+    pub(crate) facts: Option<Arc<Facts>>,
 }
 
 impl Found {
@@ -37,7 +39,7 @@ impl Found {
             action_hash: None,
             proof_hash: None,
         };
-        Self { decision, subject_id: None, subject_mode: None, is_proven: false }
+        Self { decision, subject_id: None, subject_mode: None, is_proven: false, facts: None }
     }
 
     pub(crate) fn authority(&mut self, authority: &VerifiedAuthority) {
@@ -51,6 +53,7 @@ impl Found {
         proven.call().tool_name().clone_into(&mut self.decision.tool_name);
         self.decision.proof_hash = proven.proof_hash();
         self.is_proven = true;
+        self.facts = Some(Arc::clone(proven.authority().facts()));
         self.subject_mode = subject_mode;
     }
 }

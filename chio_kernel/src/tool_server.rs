@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{Future, ready};
 
 use chio_core::canonical::{self, Json};
-use chio_core::digest::Arguments;
+use chio_core::digest::{Arguments, Digest};
 use chio_core::receipt::Receipt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -62,6 +62,12 @@ pub struct Completed {
 pub trait ToolServer: Send + Sync {
     /// Whether there is such a tool. One that cannot know says yes.
     fn has_tool(&self, tool_name: &str) -> bool;
+
+    /// The digest of the tool's definition, as far as it is known. A grant that pins another one, or one that is not known,
+    /// covers no call.
+    fn definition(&self, _tool_name: &str) -> Option<Digest> {
+        None
+    }
 
     /// Calls a tool.
     fn call<'a>(&'a self, request: ToolRequest<'a>) -> BoxFuture<'a, Result<Json, ToolFailure>>;

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use chio_core::capability::{CapabilityChain, Terms};
 use chio_core::digest::Digest;
-use chio_core::receipt::{ChainReport, ChainVerifier, OutcomeStatus};
+use chio_audit::{ChainReport, ChainVerifier};
+use chio_core::receipt::OutcomeStatus;
 use chio_kernel::config::{Response, ThreatResponse};
 use chio_kernel::store::{
     Allowance, DpopNonceStore, MemoryReceipts, MemoryStandings, MemoryUsage, NonceAnswer, NonceClaim, NonceStore,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use chio_core::receipt::{ChainVerifier, Event, FaultKind, OutcomeStatus, Receipt, ReceiptFault, Verdict};
+use chio_audit::{ChainReport, ChainVerifier, FaultKind, ReceiptFault};
+use chio_core::receipt::{Event, OutcomeStatus, Receipt, Verdict};
 use chio_kernel::store::MemoryReceipts;
 use chio_kernel::{Kernel, Settings, SignedCall, Stores};
 use chio_tests::world::{self, NOW, World, code, honest, kernel_key};
 
-fn verify(receipts: &[Receipt]) -> Result<chio_core::receipt::ChainReport, ReceiptFault> {
+fn verify(receipts: &[Receipt]) -> Result<ChainReport, ReceiptFault> {
     let mut verifier = ChainVerifier::new(Some(chio_core::crypto::SigningBackend::public_key(&kernel_key())));
     receipts.iter().try_for_each(|receipt| verifier.push(receipt))?;
     Ok(verifier.finish())

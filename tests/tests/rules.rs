@@ -56,13 +56,13 @@ const RULES: &[Rule] = &[
     ("a guard's no is not given back", "chio_kernel/src/kernel.rs", "            parts.budget.refund(&paid.spent).await;
             return Err(denial);", "            return Err(denial);", "tests/tests/embedding.rs", "a_call_that_never_reached_its_tool_is_given_back"),
     ("each denial of a stranger has a receipt", "chio_kernel/src/receipts.rs", "let admitted = self.written < self.per_second;", "let admitted = true;", "tests/tests/receipts.rs", "a_flood_of_unproven_denials_buys_a_bounded_number_of_receipts"),
-    ("receipts need not follow each other", "chio_core/src/receipt/verify.rs", "if body.previous != self.report.head.map(|head| head.digest) {", "if false {", "tests/tests/receipts.rs", "every_edit_drop_swap_and_splice_is_found"),
-    ("a receipt may be another kernel's", "chio_core/src/receipt/verify.rs", "!= &body.kernel_key {", "!= &body.kernel_key && false {", "tests/tests/receipts.rs", "a_receipt_of_another_kernel_is_found"),
+    ("receipts need not follow each other", "chio_audit/src/lib.rs", "if body.previous != self.report.head.map(|head| head.digest) {", "if false {", "tests/tests/receipts.rs", "every_edit_drop_swap_and_splice_is_found"),
+    ("a receipt may be another kernel's", "chio_audit/src/lib.rs", "!= &body.kernel_key {", "!= &body.kernel_key && false {", "tests/tests/receipts.rs", "a_receipt_of_another_kernel_is_found"),
     ("any later end of the chain is signed over", "chio_kernel/src/receipts.rs", "if !ends.contains(&head) {", "if ends.last().copied().flatten().map(|end| end.sequence) > head.map(|head| head.sequence) {", "tests/tests/stores.rs", "no_receipt_that_another_hand_adds_is_signed_over"),
     ("strangers fill the log", "chio_kernel/src/kernel.rs", r#"tracing::debug!(code = denial.code(), "denied: {denial}");"#, r#"tracing::info!(code = denial.code(), "denied: {denial}");"#, "tests/tests/tracing.rs", "a_stranger_writes_nothing_into_a_log_at_its_usual_level"),
-    ("whether a tool exists is told before the grants", "chio_kernel/src/kernel.rs", "        let covered = CoveredCall::new(proven)?;
+    ("whether a tool exists is told before the grants", "chio_kernel/src/kernel.rs", "        let covered = CoveredCall::new(proven, &definition)?;
         parts.check_exists(covered.proven.call())?;", "        parts.check_exists(proven.call())?;
-        let covered = CoveredCall::new(proven)?;", "tests/tests/order.rs", "of_two_faults_the_earlier_step_answers"),
+        let covered = CoveredCall::new(proven, &definition)?;", "tests/tests/order.rs", "of_two_faults_the_earlier_step_answers"),
     ("the standing of issuers is not asked", "chio_kernel/src/authority.rs", "std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.issuer))", "std::iter::once(&leaf.subject).chain(tokens.iter().map(|token| &token.subject))", "tests/tests/vectors.rs", "every_vector_is_answered_as_it_says"),
     ("a trust root's longest life is not checked", "chio_kernel/src/authority.rs", "check_lifetime(&tokens, root)?;", "", "tests/tests/vectors.rs", "every_vector_is_answered_as_it_says"),
     ("a chain may grow as it likes", "chio_kernel/src/authority.rs", "if below.max_depth >= above.max_depth {", "if false {", "tests/tests/vectors.rs", "every_vector_is_answered_as_it_says"),

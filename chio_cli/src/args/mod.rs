@@ -4,6 +4,9 @@ mod values;
 
 mod calls;
 
+#[cfg(unix)]
+mod mcp;
+
 mod show;
 
 mod tokens;
@@ -12,6 +15,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::calls::{Call, CallArgs, Sign, Verify};
+#[cfg(unix)]
+pub(crate) use self::mcp::{ClientName, DenyAsName, Front, Mcp, McpConfig, McpGuard, McpSign, McpTools, ModeName};
 pub(crate) use self::show::{
     Completions, DecisionName, Explain, Inspect, KindName, Man, Receipts, ReceiptsFilter, ReceiptsList, ReceiptsShow,
     ReceiptsVerify,
@@ -70,6 +75,10 @@ pub(crate) enum Command {
     /// Work with receipts
     #[command(subcommand)]
     Receipts(Receipts),
+    /// Guard MCP tool servers, and sign beside MCP clients
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Mcp(Mcp),
     /// Say what a denial code means, and what to do about it
     Explain(Explain),
     /// Print the completions of a shell

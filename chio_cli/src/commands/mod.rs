@@ -18,6 +18,9 @@ mod keygen;
 
 mod man;
 
+#[cfg(unix)]
+mod mcp;
+
 mod next;
 
 mod receipts;
@@ -30,7 +33,8 @@ mod verify;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chio_core::receipt::{ChainReport, ChainVerifier, Receipt, ReceiptFault};
+use chio_audit::{ChainReport, ChainVerifier, ReceiptFault};
+use chio_core::receipt::Receipt;
 
 use crate::args::Command;
 use crate::exit::{Exit, Failure};
@@ -47,6 +51,8 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Call(args) => call::run(args, printer),
         Command::Receipts(args) => receipts::run(&args, printer),
+        #[cfg(unix)]
+        Command::Mcp(args) => mcp::run(args, printer),
         Command::Explain(args) => explain::run(&args, printer),
         Command::Completions(args) => completions::run(&args, printer),
         Command::Man(args) => man::run(&args, printer),

@@ -5,35 +5,38 @@ use std::borrow::Cow;
 use super::{Limits, MAX_DEPTH};
 use crate::error::{JsonError, JsonErrorKind};
 
-/// What becomes of the parts of a text, in the order in which they stand. An error of a sink is one of the text.
-pub(super) trait Sink<'a> {
+/// What becomes of the parts of a text, in the order in which they stand; `at` is where a part begins, a byte offset. An
+/// error of a sink is one of the text.
+pub trait Sink<'a> {
     /// White space between two parts.
     fn space(&mut self) -> Result<(), JsonErrorKind>;
     /// `null`, `true` or `false`.
-    fn word(&mut self, value: Option<bool>) -> Result<(), JsonErrorKind>;
-    /// A number, as it is written.
-    fn number(&mut self, literal: &'a str) -> Result<(), JsonErrorKind>;
+    fn word(&mut self, value: Option<bool>, at: usize) -> Result<(), JsonErrorKind>;
+    /// A number, as it is written: of the form that JSON has, and nothing more is said of it.
+    fn number(&mut self, literal: &'a str, at: usize) -> Result<(), JsonErrorKind>;
     /// A string.
-    fn string(&mut self, text: Text<'a>) -> Result<(), JsonErrorKind>;
-    /// The name of a member, and where it stands.
+    fn string(&mut self, text: Text<'a>, at: usize) -> Result<(), JsonErrorKind>;
+    /// The name of a member.
     fn name(&mut self, text: Text<'a>, at: usize) -> Result<(), JsonErrorKind>;
     /// The start of an object or array.
-    fn open(&mut self, object: bool);
-    /// Its end.
-    fn close(&mut self) -> Result<(), JsonError>;
+    fn open(&mut self, object: bool, at: usize);
+    /// Its end, and the offset behind it.
+    fn close(&mut self, end: usize) -> Result<(), JsonError>;
 }
 
 /// A string as it is written between its quotes.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Text<'a> {
-    raw: &'a str,
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Text<'a> {
+    /// As it is written.
+    pub raw: &'a str,
     has_escapes: bool,
     /// Whether each character stands there as RFC 8785 writes it.
     pub(super) is_canonical: bool,
 }
 
 /// Reads a whole text into a sink.
-pub(super) fn read<'a>(text: &'a [u8], limits: Limits, sink: &mut impl Sink<'a>) -> Result<(), JsonError> {
+/// Fails where the text is not JSON, deeper or longer than the limits, or not to the sink's liking.
+pub fn read<'a>(text: &'a [u8], limits: Limits, sink: &mut impl Sink<'a>) -> Result<(), JsonError> {
     if text.len() > limits.bytes {
         return Err(JsonError::new(limits.bytes, JsonErrorKind::TooLarge { limit: limits.bytes }));
     }
@@ -73,7 +76,7 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
                 if !self.eat(if object { b'}' } else { b']' }) {
                     return self.fail_unexpected();
                 }
-                self.sink.close()?;
+                self.sink.close(self.at)?;
                 (self.open, self.objects) = (self.open.saturating_sub(1), self.objects >> 1);
             }
         }
@@ -86,7 +89,7 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
             None => return self.fail(JsonErrorKind::UnexpectedEnd),
             Some(b'"') => {
                 let (at, text) = (self.at, self.string()?);
-                self.sink.string(text).map_err(|kind| JsonError::new(at, kind))?;
+                self.sink.string(text, at).map_err(|kind| JsonError::new(at, kind))?;
             }
             Some(b't') => self.word("true", Some(true))?,
             Some(b'f') => self.word("false", Some(false))?,
@@ -95,7 +98,7 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
                 let Some(literal) = number_literal(self.rest()) else {
                     return self.fail(JsonErrorKind::InvalidNumber);
                 };
-                self.sink.number(literal).map_err(|kind| JsonError::new(self.at, kind))?;
+                self.sink.number(literal, self.at).map_err(|kind| JsonError::new(self.at, kind))?;
                 self.step(literal.len());
             }
             Some(bracket @ (b'[' | b'{')) => {
@@ -103,11 +106,11 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
                     return self.fail(JsonErrorKind::TooDeep { limit: self.depth });
                 }
                 let object = bracket == b'{';
+                self.sink.open(object, self.at);
                 self.step(1);
-                self.sink.open(object);
                 self.space()?;
                 if self.eat(if object { b'}' } else { b']' }) {
-                    self.sink.close()?;
+                    self.sink.close(self.at)?;
                     return Ok(true);
                 }
                 (self.open, self.objects) = (self.open.saturating_add(1), self.objects << 1 | u64::from(object));
@@ -138,7 +141,7 @@ impl<'a, S: Sink<'a>> Lexer<'a, '_, S> {
         if !self.rest().starts_with(word) {
             return self.fail(JsonErrorKind::UnexpectedByte);
         }
-        self.sink.word(value).map_err(|kind| JsonError::new(self.at, kind))?;
+        self.sink.word(value, self.at).map_err(|kind| JsonError::new(self.at, kind))?;
         self.step(word.len());
         Ok(())
     }
@@ -227,7 +230,7 @@ pub(super) fn plain_bytes(text: &[u8]) -> usize {
 
 impl<'a> Text<'a> {
     /// What it says.
-    pub(super) fn decode(self) -> Cow<'a, str> {
+    pub fn decode(self) -> Cow<'a, str> {
         let raw = self.raw;
         if !self.has_escapes {
             return Cow::Borrowed(raw);

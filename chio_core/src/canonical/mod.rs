@@ -12,7 +12,7 @@ mod number;
 
 mod value;
 
-mod lexer;
+pub mod lexer;
 
 mod parse;
 

@@ -76,12 +76,12 @@ impl<'a> Sink<'a> for Reader<'a> {
         self.note(false)
     }
 
-    fn word(&mut self, value: Option<bool>) -> Result<(), JsonErrorKind> {
+    fn word(&mut self, value: Option<bool>, _: usize) -> Result<(), JsonErrorKind> {
         self.complete(value.map_or(Json::Null, Json::Bool));
         Ok(())
     }
 
-    fn number(&mut self, literal: &'a str) -> Result<(), JsonErrorKind> {
+    fn number(&mut self, literal: &'a str, _: usize) -> Result<(), JsonErrorKind> {
         let is_plain = number::is_plainly_canonical(literal);
         if is_plain && !self.builds {
             return Ok(());
@@ -91,7 +91,7 @@ impl<'a> Sink<'a> for Reader<'a> {
         self.note(is_plain || number::is_written_as(value, literal))
     }
 
-    fn string(&mut self, text: Text<'a>) -> Result<(), JsonErrorKind> {
+    fn string(&mut self, text: Text<'a>, _: usize) -> Result<(), JsonErrorKind> {
         if self.builds {
             self.complete(Json::String(text.decode().into_owned()));
         }
@@ -110,11 +110,11 @@ impl<'a> Sink<'a> for Reader<'a> {
         self.note(ascends && name.is_canonical)
     }
 
-    fn open(&mut self, is_object: bool) {
+    fn open(&mut self, is_object: bool, _: usize) {
         self.open.push(Open { is_object, from: self.parts.len(), is_sorted: true });
     }
 
-    fn close(&mut self) -> Result<(), JsonError> {
+    fn close(&mut self, _: usize) -> Result<(), JsonError> {
         let Some(Open { is_object, from, is_sorted }) = self.open.pop() else { return Ok(()) };
         if !self.builds {
             self.parts.truncate(from);

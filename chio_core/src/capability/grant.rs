@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::constraint::{Effort, Rule};
 use crate::canonical::{Json, MAX_DEPTH};
+use crate::digest::Digest;
 use crate::error::{FormatError, excerpt};
 
 /// The longest name of a tool server or tool, in bytes.
@@ -19,6 +20,9 @@ pub struct Grant {
     /// The rules for the arguments; without them, any arguments are granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<ArgumentRules>,
+    /// The digest that the definition of the tool must have (of its RFC 8785 bytes); without it, any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Digest>,
     /// How many calls this grant allows in all, over every token that was derived from its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_invocations: Option<u64>,
@@ -54,7 +58,7 @@ impl Grant {
     /// A grant of one tool with any arguments, any number of times.
     pub fn new(tool_server: impl Into<String>, tool_name: impl Into<String>) -> Self {
         let (tool_server, tool_name) = (tool_server.into(), tool_name.into());
-        Self { arguments: None, max_invocations: None, tool_name, tool_server }
+        Self { arguments: None, definition: None, max_invocations: None, tool_name, tool_server }
     }
 
     /// The same grant with a rule for the argument at `pointer` (RFC 6901). The first makes them a closed world.

@@ -3,8 +3,9 @@
 
 use chio_core::crypto::Keypair;
 use chio_core::digest::Digest;
+use chio_audit::{ChainReport, ChainVerifier, FaultKind, ReceiptFault};
 use chio_core::receipt::{
-    ChainHead, ChainReport, ChainVerifier, Decision, Event, FaultKind, Outcome, OutcomeStatus, Receipt, ReceiptFault,
+    ChainHead, Decision, Event, Outcome, OutcomeStatus, Receipt,
     Summary, Verdict,
 };
 use chio_tests::world::{NOW, kernel_key, thief};

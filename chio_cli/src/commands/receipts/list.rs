@@ -42,7 +42,7 @@ struct Found {
 struct Total {
     read: u64,
     unreadable: u64,
-    report: Option<chio_core::receipt::ChainReport>,
+    report: Option<chio_audit::ChainReport>,
 }
 
 fn unspooled(error: &std::io::Error) -> Failure {

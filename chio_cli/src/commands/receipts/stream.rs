@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read};
 
 use chio_core::crypto::PublicKey;
-use chio_core::receipt::{ChainReport, ChainVerifier, MAX_RECEIPT_BYTES, Receipt};
+use chio_audit::{ChainReport, ChainVerifier};
+use chio_core::receipt::{MAX_RECEIPT_BYTES, Receipt};
 
 use crate::exit::Failure;
 use crate::files;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use chio_core::receipt::ChainReport;
+use chio_audit::ChainReport;
 use serde_json::json;
 
 use super::stream::Stream;

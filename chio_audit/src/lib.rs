@@ -1,12 +1,13 @@
 //! Verifying a chain of receipts as a stream, in memory bounded by the calls under way.
+//!
+//! No kernel needs this, so it is no part of what has to be trusted to enforce: it is for whoever reads what a kernel wrote.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{ChainHead, Event, Receipt, Verdict};
-use crate::crypto::PublicKey;
-use crate::digest::Digest;
-use crate::error::told;
+use chio_core::crypto::PublicKey;
+use chio_core::digest::Digest;
+use chio_core::receipt::{ChainHead, Event, Receipt, Verdict};
 
 /// What is wrong with a chain, and at which receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,19 +18,50 @@ pub struct ReceiptFault {
     pub kind: FaultKind,
 }
 
-told! {
-    /// What is wrong with a receipt.
-    pub enum FaultKind {
-        Missing { next: u64 } = "is missing: {next} stands in its place";
-        OutOfOrder { after: u64 } = "is out of order: it stands after {after}";
-        DoesNotFollow = "does not follow the one before it: one of the two was changed";
-        Changed = "was changed: the next one, whose signature holds, names another digest";
-        Foreign = "is another kernel's";
-        SignatureMissing = "has lost its signature";
-        SignatureInvalid = "was changed: its signature does not hold";
-        OutcomeOfNothing = "ends a call that this chain never allowed, or that has ended";
+/// What is wrong with a receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// It is not there.
+    Missing {
+        /// The sequence number of the one in its place.
+        next: u64,
+    },
+    /// It stands in another place than its own.
+    OutOfOrder {
+        /// The sequence number of the one before it.
+        after: u64,
+    },
+    /// It names another digest than that of the one before it, and which of the two was changed cannot be told.
+    DoesNotFollow,
+    /// It was changed: the next one, whose signature holds, names another digest.
+    Changed,
+    /// It is another kernel's.
+    Foreign,
+    /// It has lost its signature.
+    SignatureMissing,
+    /// It was changed: its signature does not hold.
+    SignatureInvalid,
+    /// It ends a call that was never allowed, or that has ended.
+    OutcomeOfNothing,
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { next } => write!(f, "is missing: {next} stands in its place"),
+            Self::OutOfOrder { after } => write!(f, "is out of order: it stands after {after}"),
+            Self::DoesNotFollow => f.write_str("does not follow the one before it: one of the two was changed"),
+            Self::Changed => f.write_str("was changed: the next one, whose signature holds, names another digest"),
+            Self::Foreign => f.write_str("is another kernel's"),
+            Self::SignatureMissing => f.write_str("has lost its signature"),
+            Self::SignatureInvalid => f.write_str("was changed: its signature does not hold"),
+            Self::OutcomeOfNothing => f.write_str("ends a call that this chain never allowed, or that has ended"),
+        }
     }
 }
+
+impl std::error::Error for FaultKind {}
 
 /// What a chain that holds was found to contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

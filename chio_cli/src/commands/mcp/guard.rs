@@ -1,0 +1,65 @@
+//! `chio mcp guard`
+
+use std::sync::Arc;
+
+use chio_kernel::config::Mode;
+use chio_kernel::{Kernel, Stores};
+use chio_mcp::{DenyAs, Guard, GuardOptions};
+
+use super::ledger::ReceiptFile;
+use super::{Between, log, methods, not_standard_input};
+use crate::args::{DenyAsName, McpGuard, ModeName};
+use crate::exit::{Exit, Failure};
+use crate::files;
+use crate::print::Printer;
+
+pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
+    not_standard_input(args.kernel_key.as_ref())?;
+    not_standard_input(args.methods.as_ref())?;
+    if args.root.iter().any(|root| root == "-") {
+        return Err(Failure::usage("standard input is the client's", "name the key, or its file, as --root"));
+    }
+    let options = GuardOptions {
+        server_id: args.server_id.clone(),
+        methods: args.methods.as_ref().map(methods::read).transpose()?.unwrap_or_default(),
+        deny_as: match args.deny_as {
+            DenyAsName::Error => DenyAs::Error,
+            DenyAsName::Result => DenyAs::Result,
+            DenyAsName::Hide => DenyAs::Hide,
+        },
+        mode: match args.mode {
+            ModeName::Enforce => Mode::Enforce,
+            ModeName::Report => Mode::Report,
+            ModeName::Off => Mode::Off,
+        },
+    };
+    let mut builder = Kernel::builder();
+    for root in &args.root {
+        builder = builder.trust_root(files::read_public_key(root)?);
+    }
+    for name in &args.name {
+        builder = builder.name(name);
+    }
+    let key = args.kernel_key.as_ref().map(files::read_key).transpose()?;
+    if let Some(path) = &args.receipts {
+        let receipts = Arc::new(ReceiptFile::open(path, key.as_ref())?);
+        builder = builder.stores(Stores { receipts, ..Stores::default() });
+    }
+    if let Some(key) = key {
+        builder = builder.signing_key(key);
+    }
+    log();
+    if args.root.is_empty() && options.mode == Mode::Enforce {
+        printer.warning("no key is trusted, so every call will be denied", "name the issuer's as --root");
+    }
+    let guard = Guard::new(builder, options);
+    let guard = guard.map_err(|error| Failure::new(error, "name each --root once, and set the clock of this machine"))?;
+    let kernel = guard.kernel().clone();
+    let between = Between { front: &args.front, url: args.upstream.as_deref(), command: &args.command };
+    let ended = between.run(guard);
+    // Denials that were only counted so far get their receipt.
+    if let Err(error) = pollster::block_on(kernel.flush()) {
+        printer.warning(&format!("the last receipt cannot be written: {error}"), "check the disk of --receipts");
+    }
+    ended
+}

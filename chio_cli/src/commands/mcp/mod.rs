@@ -1,0 +1,120 @@
+//! `chio mcp`
+
+mod config;
+
+mod guard;
+
+mod ledger;
+
+mod methods;
+
+mod sign;
+
+mod tools;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+
+use chio_mcp::http::{Front, HttpError};
+use chio_mcp::{Relay, process};
+
+use crate::args::{Front as FrontArgs, Mcp};
+use crate::exit::{Exit, Failure};
+use crate::print::Printer;
+use crate::source::Source;
+
+pub(crate) fn run(args: Mcp, printer: &Printer) -> Result<Exit, Failure> {
+    match args {
+        Mcp::Guard(args) => guard::run(&args, printer),
+        Mcp::Sign(args) => sign::run(&args),
+        Mcp::Config(args) => config::run(&args, printer),
+        Mcp::Tools(args) => tools::run(&args, printer),
+    }
+}
+
+/// Standard input is the client's.
+fn not_standard_input(source: Option<&Source>) -> Result<(), Failure> {
+    match source {
+        Some(Source::StandardInput) => {
+            Err(Failure::usage("standard input is the client's", "name a FILE, or `env:NAME`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What happens is told on standard error, where clients keep it: the names of tools, codes and keys, and no value.
+fn log() {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let logged = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .without_time()
+        .try_init();
+    // It can only be that there is a log already.
+    drop(logged);
+}
+
+/// What stands on the two sides of a relay.
+struct Between<'a> {
+    front: &'a FrontArgs,
+    /// A tool server over HTTP.
+    url: Option<&'a str>,
+    command: &'a [OsString],
+}
+
+impl Between<'_> {
+    /// Runs a relay until one of the two sides ends.
+    fn run<R: Relay>(&self, relay: R) -> Result<Exit, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another process"))?;
+        let front = self.front.listen.map(|address| Front {
+            address,
+            origins: self.front.allow_origin.clone(),
+            hosts: self.front.allow_host.clone(),
+        });
+        let exit = runtime.block_on(async {
+            match (front, self.url) {
+                (None, None) => {
+                    let ended = process::run(&relay, self.command).await.map_err(|error| self.not_started(&error))?;
+                    Ok(Exit::Code(process::exit_code(ended)))
+                }
+                (None, Some(url)) => {
+                    chio_mcp::http::bridge(&relay, url).await.map(|()| Exit::Done).map_err(|error| failed(&error))
+                }
+                (Some(front), None) => chio_mcp::http::serve(relay, front, self.command, announce)
+                    .await
+                    .map(|()| Exit::Done)
+                    .map_err(|error| failed(&error)),
+                (Some(front), Some(url)) => chio_mcp::http::proxy(relay, front, url, announce)
+                    .await
+                    .map(|()| Exit::Done)
+                    .map_err(|error| failed(&error)),
+            }
+        });
+        // A thread that waits for standard input would hold the process up.
+        runtime.shutdown_background();
+        exit
+    }
+
+    fn not_started(&self, error: &std::io::Error) -> Failure {
+        let program = self.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+        let what = format!("`{}` cannot be started: {error}", chio_core::error::excerpt(&program));
+        Failure::new(what, "is it installed, and on the PATH of whoever starts this?")
+    }
+}
+
+fn announce(address: std::net::SocketAddr) {
+    crate::print::aside(&format!("listening on http://{address}/mcp\n"));
+}
+
+fn failed(error: &HttpError) -> Failure {
+    let help = match error {
+        HttpError::Address(..) => "name an address of this machine, and a port that is free; 0 stands for any",
+        HttpError::Url(..) => "write it as http://HOST:PORT/PATH or https://HOST/PATH",
+        HttpError::Io(_) => "try again",
+        HttpError::Tls(_) => "the certificates that are trusted are those of the operating system, or of SSL_CERT_FILE",
+    };
+    Failure::new(error, help)
+}

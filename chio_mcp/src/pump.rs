@@ -1,0 +1,140 @@
+//! Messages over a pair of byte streams: one line each, in order.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
+use tokio::sync::{Mutex, Notify};
+
+use crate::answer;
+use crate::lines::{Line, Lines};
+use crate::message::INVALID_REQUEST;
+use crate::relay::{FromClient, FromServer, Relay, Session};
+
+/// The longest message that is read, in bytes: 16 MiB.
+pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// A stream that messages are written to, until it is closed.
+struct Out<W>(Mutex<Option<BufWriter<W>>>);
+
+impl<W: AsyncWrite + Unpin> Out<W> {
+    fn new(stream: W) -> Self {
+        Self(Mutex::new(Some(BufWriter::with_capacity(64 << 10, stream))))
+    }
+
+    async fn write(&self, text: &str) -> io::Result<()> {
+        let mut out = self.0.lock().await;
+        let Some(out) = out.as_mut() else { return Ok(()) };
+        out.write_all(text.as_bytes()).await?;
+        out.write_all(b"\n").await
+    }
+
+    async fn flush(&self) -> io::Result<()> {
+        match self.0.lock().await.as_mut() {
+            Some(out) => out.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn close(&self) {
+        if let Some(mut out) = self.0.lock().await.take() {
+            // Whoever reads it may be gone already.
+            let _ = out.shutdown().await;
+        }
+    }
+}
+
+/// Stands between a client and a tool server until the tool server has ended its stream. What comes from each is a pair
+/// of what is read and what is written. When the client has ended its stream, that of the tool server is closed, and
+/// `client_ended` is told.
+/// Fails where the client can no longer be written to.
+pub async fn pump<R: Relay>(
+    relay: &R,
+    client: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    server: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    client_ended: &Notify,
+) -> io::Result<()> {
+    let session = Session::default();
+    let (to_client, to_server) = (Out::new(client.1), Out::new(server.1));
+    let up = async {
+        let mut lines = Lines::new(client.0, MAX_MESSAGE_BYTES);
+        loop {
+            if !lines.is_ready() {
+                to_client.flush().await?;
+                if to_server.flush().await.is_err() {
+                    // It has ended: what it said before is still to be read.
+                    return Ok(());
+                }
+            }
+            let decided = match lines.next().await {
+                Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
+                Ok(Line::Text(text)) => relay.from_client(&session, &text).await,
+                Ok(Line::TooLong) => {
+                    let what = format!("the message is longer than {MAX_MESSAGE_BYTES} bytes");
+                    FromClient::Answer(answer::error("null", INVALID_REQUEST, &what, None))
+                }
+                Ok(Line::End) | Err(_) => break,
+            };
+            match decided {
+                FromClient::Forward(text) => {
+                    if to_server.write(&text).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                FromClient::Answer(text) => to_client.write(&text).await?,
+                FromClient::Drop => {}
+            }
+        }
+        to_server.close().await;
+        client_ended.notify_one();
+        Ok(())
+    };
+    let down = async {
+        let mut lines = Lines::new(server.0, MAX_MESSAGE_BYTES);
+        loop {
+            if !lines.is_ready() {
+                to_client.flush().await?;
+            }
+            let decided = match lines.next().await {
+                Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
+                Ok(Line::Text(text)) => relay.from_server(&session, &text).await,
+                Ok(Line::TooLong) => {
+                    tracing::warn!("the tool server sent a message of more than {MAX_MESSAGE_BYTES} bytes");
+                    let why = "it sent an answer that is too long";
+                    FromServer::Instead(relay.give_up(&session, why).await)
+                }
+                Ok(Line::End) | Err(_) => break,
+            };
+            match decided {
+                FromServer::Forward(text) => to_client.write(&text).await?,
+                FromServer::Back(text) => {
+                    // Where it has ended, its stream says so next.
+                    let _ = to_server.write(&text).await;
+                    let _ = to_server.flush().await;
+                }
+                FromServer::Instead(answers) => {
+                    for text in answers {
+                        to_client.write(&text).await?;
+                    }
+                }
+            }
+        }
+        for text in relay.give_up(&session, "it has ended").await {
+            to_client.write(&text).await?;
+        }
+        to_client.flush().await
+    };
+    let up = async {
+        match up.await {
+            // The rest of what the tool server says is still to come.
+            Ok(()) => std::future::pending().await,
+            Err(error) => error,
+        }
+    };
+    let ended = tokio::select! {
+        ended = down => ended,
+        error = up => Err(error),
+    };
+    // Whatever it was that ended, no call is left without an outcome.
+    let _ = relay.give_up(&session, "the connection has ended").await;
+    ended
+}

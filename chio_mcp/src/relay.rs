@@ -1,0 +1,124 @@
+//! What stands between a client and a tool server: it is shown every message, one at a time, and says what goes on.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::json::{Object, one_line};
+use crate::message::{Id, INVALID_REQUEST, Key, Refusal};
+
+/// How many requests may be under way in one session.
+pub const MAX_UNDER_WAY: usize = 16_384;
+
+/// What becomes of a message of the client. Texts are JSON on one line, without its end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FromClient {
+    /// It goes on to the tool server, as this text.
+    Forward(String),
+    /// It does not, and this is the answer.
+    Answer(String),
+    /// It does not, and there is nobody to answer.
+    Drop,
+}
+
+/// What becomes of a message of the tool server.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FromServer {
+    /// It goes on to the client, as this text.
+    Forward(String),
+    /// It does not: this request goes to the tool server once more.
+    Back(String),
+    /// It does not. These are the answers to requests that will get no other.
+    Instead(Vec<String>),
+}
+
+/// A guard or a signer.
+pub trait Relay: Send + Sync + 'static {
+    /// What is remembered of a request until it is answered.
+    type Waiting: Send + 'static;
+
+    /// A message of the client.
+    fn from_client(&self, session: &Session<Self::Waiting>, text: &[u8]) -> impl Future<Output = FromClient> + Send;
+
+    /// A message of the tool server.
+    fn from_server(&self, session: &Session<Self::Waiting>, text: &[u8]) -> impl Future<Output = FromServer> + Send;
+
+    /// Nothing more comes from the tool server, or none of it can be understood: the answers to whatever waits for one.
+    fn give_up(&self, session: &Session<Self::Waiting>, why: &str) -> impl Future<Output = Vec<String>> + Send;
+}
+
+/// The requests under way between one client and one tool server.
+#[derive(Debug)]
+pub struct Session<W> {
+    waiting: Mutex<HashMap<Key, Entry<W>>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry<W> {
+    pub(crate) id: String,
+    pub(crate) waiting: W,
+}
+
+impl<W> Default for Session<W> {
+    fn default() -> Self {
+        Self { waiting: Mutex::default() }
+    }
+}
+
+impl<W> Session<W> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry<W>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the id of a request for as long as it is under way: two at once could not be told apart by their answers.
+    pub(crate) fn begin(&self, id: &Id<'_>, waiting: W) -> Result<(), Refusal> {
+        let refuse = |what: &str| Err(Refusal { id: "null".into(), code: INVALID_REQUEST, what: what.into() });
+        let mut all = self.lock();
+        if all.contains_key(&id.key) {
+            return refuse("the `id` is that of a request that is still under way");
+        }
+        if all.len() >= MAX_UNDER_WAY {
+            return refuse("too many requests are under way");
+        }
+        all.insert(id.key.clone(), Entry { id: id.text.to_owned(), waiting });
+        Ok(())
+    }
+
+    /// Changes what is remembered of a request.
+    pub(crate) fn change<T>(&self, key: &Key, change: impl FnOnce(&mut W) -> T) -> Option<T> {
+        self.lock().get_mut(key).map(|entry| change(&mut entry.waiting))
+    }
+
+    /// A request is answered, if it is one of those that can be.
+    pub(crate) fn end(&self, key: &Key, can_be_answered: impl FnOnce(&W) -> bool) -> Option<Entry<W>> {
+        let mut all = self.lock();
+        if all.get(key).is_some_and(|entry| can_be_answered(&entry.waiting)) { all.remove(key) } else { None }
+    }
+
+    pub(crate) fn end_all(&self) -> Vec<Entry<W>> {
+        self.lock().drain().map(|(_, entry)| entry).collect()
+    }
+
+    /// Whether a request of this id is under way.
+    pub fn has(&self, id: &str) -> bool {
+        Key::read(id).is_some_and(|key| self.lock().contains_key(&key))
+    }
+
+    /// How many requests are under way.
+    pub fn under_way(&self) -> usize {
+        self.lock().len()
+    }
+}
+
+/// A message with other parameters, or with none, on one line.
+pub(crate) fn with_params(message: &Object<'_>, params: Option<&str>) -> String {
+    one_line(&match params {
+        Some(params) => message.with("params", params),
+        None => message.only(|member| member.name != "params"),
+    })
+}
+
+/// Whether a text that cannot be understood was meant as a message, or is what a tool server prints besides.
+pub(crate) fn is_meant_as_message(text: &[u8]) -> bool {
+    text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
