@@ -295,7 +295,7 @@ impl Relay for Guard {
             Ok(message) => message,
             Err(refusal) if is_meant_as_message(text) => {
                 tracing::warn!("the tool server sent what is no message: {}", refusal.what);
-                return FromServer::Instead(self.give_up(session, "it sent an answer that cannot be understood").await);
+                return FromServer::Instead(self.give_up(session, None, "it sent an answer that cannot be understood", true).await);
             }
             Err(_) => {
                 tracing::warn!("the tool server printed {} bytes that are no message", text.len());
@@ -318,19 +318,30 @@ impl Relay for Guard {
         }
     }
 
-    async fn give_up(&self, session: &Session<Waiting>, why: &str) -> Vec<String> {
+    async fn give_up(
+        &self,
+        session: &Session<Waiting>,
+        id: Option<&str>,
+        why: &str,
+        is_reached: bool,
+    ) -> Vec<String> {
+        let status = if is_reached { OutcomeStatus::Failed } else { OutcomeStatus::NotReached };
         let mut answers = Vec::new();
-        for entry in session.end_all() {
+        for entry in session.end_of(id) {
             match entry.waiting {
                 Waiting::Cancelled => continue,
                 Waiting::Call(call) | Waiting::List(Some(call)) => {
-                    let _ = call.finish(OutcomeStatus::Failed, None).await;
+                    let _ = call.finish(status, None).await;
                 }
                 Waiting::Deciding | Waiting::Passed { .. } | Waiting::List(None) => {}
             }
             answers.push(answer::error(&entry.id, NO_ANSWER, &format!("the tool server gave no answer: {why}"), None));
         }
         answers
+    }
+
+    fn definitions(&self) -> Option<&Definitions> {
+        Some(&self.definitions)
     }
 }
 

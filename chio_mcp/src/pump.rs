@@ -100,7 +100,7 @@ pub async fn pump<R: Relay>(
                 Ok(Line::TooLong) => {
                     tracing::warn!("the tool server sent a message of more than {MAX_MESSAGE_BYTES} bytes");
                     let why = "it sent an answer that is too long";
-                    FromServer::Instead(relay.give_up(&session, why).await)
+                    FromServer::Instead(relay.give_up(&session, None, why, true).await)
                 }
                 Ok(Line::End) | Err(_) => break,
             };
@@ -118,7 +118,7 @@ pub async fn pump<R: Relay>(
                 }
             }
         }
-        for text in relay.give_up(&session, "it has ended").await {
+        for text in relay.give_up(&session, None, "it has ended", true).await {
             to_client.write(&text).await?;
         }
         to_client.flush().await
@@ -135,6 +135,6 @@ pub async fn pump<R: Relay>(
         error = up => Err(error),
     };
     // Whatever it was that ended, no call is left without an outcome.
-    let _ = relay.give_up(&session, "the connection has ended").await;
+    let _ = relay.give_up(&session, None, "the connection has ended", true).await;
     ended
 }

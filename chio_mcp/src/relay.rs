@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::definitions::Definitions;
 use crate::json::{Object, one_line};
 use crate::message::{Id, INVALID_REQUEST, Key, Refusal};
 
@@ -43,8 +44,20 @@ pub trait Relay: Send + Sync + 'static {
     /// A message of the tool server.
     fn from_server(&self, session: &Session<Self::Waiting>, text: &[u8]) -> impl Future<Output = FromServer> + Send;
 
-    /// Nothing more comes from the tool server, or none of it can be understood: the answers to whatever waits for one.
-    fn give_up(&self, session: &Session<Self::Waiting>, why: &str) -> impl Future<Output = Vec<String>> + Send;
+    /// No answer comes any more to the request of this id, or to any: the answers instead. `is_reached` says whether what
+    /// was asked may have had an effect.
+    fn give_up(
+        &self,
+        session: &Session<Self::Waiting>,
+        id: Option<&str>,
+        why: &str,
+        is_reached: bool,
+    ) -> impl Future<Output = Vec<String>> + Send;
+
+    /// The definitions by which the headers of a call can be checked, where it has seen them.
+    fn definitions(&self) -> Option<&Definitions> {
+        None
+    }
 }
 
 /// The requests under way between one client and one tool server.
@@ -95,8 +108,12 @@ impl<W> Session<W> {
         if all.get(key).is_some_and(|entry| can_be_answered(&entry.waiting)) { all.remove(key) } else { None }
     }
 
-    pub(crate) fn end_all(&self) -> Vec<Entry<W>> {
-        self.lock().drain().map(|(_, entry)| entry).collect()
+    /// No answer comes to the request of this id, or to any.
+    pub(crate) fn end_of(&self, id: Option<&str>) -> Vec<Entry<W>> {
+        match id {
+            Some(id) => Vec::from_iter(Key::read(id).and_then(|key| self.lock().remove(&key))),
+            None => self.lock().drain().map(|(_, entry)| entry).collect(),
+        }
     }
 
     /// Whether a request of this id is under way.

@@ -213,8 +213,8 @@ impl Relay for Signer {
         }
     }
 
-    async fn give_up(&self, session: &Session<Waiting>, why: &str) -> Vec<String> {
+    async fn give_up(&self, session: &Session<Waiting>, id: Option<&str>, why: &str, _: bool) -> Vec<String> {
         let what = format!("the tool server gave no answer: {why}");
-        session.end_all().iter().map(|entry| answer::error(&entry.id, NO_ANSWER, &what, None)).collect()
+        session.end_of(id).iter().map(|entry| answer::error(&entry.id, NO_ANSWER, &what, None)).collect()
     }
 }

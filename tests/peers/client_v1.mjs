@@ -25,7 +25,7 @@ async function open({ era, url, command, args }) {
         protocol = version;
         setProtocolVersion?.(version);
     };
-    await client.connect(transport, { timeout: 20_000 });
+    await client.connect(transport, { timeout: 15_000 });
 
     return {
         era: 'legacy',

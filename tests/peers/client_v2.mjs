@@ -23,7 +23,7 @@ async function open({ era, url, command, args }) {
         ? new StreamableHTTPClientTransport(new URL(url))
         : new StdioClientTransport({ command, args, env: process.env });
     const pages = tapLists(transport);
-    await client.connect(transport, { timeout: 20_000 });
+    await client.connect(transport, { timeout: 15_000 });
 
     return {
         era: client.getProtocolEra(),

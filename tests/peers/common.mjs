@@ -44,20 +44,20 @@ export function tapLists(transport) {
     return pages;
 }
 
-const sleep = (ms, value) => new Promise(resolve => setTimeout(resolve, ms, value));
-
 function within(limit, promise, what) {
-    const late = sleep(limit).then(() => {
-        throw new Error(`${what}: no end within ${limit} ms`);
+    let timer;
+    const late = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`${what}: no end within ${limit} ms`)), limit);
     });
-    return Promise.race([promise, late]);
+    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** Code, message and data of an error; the code is a string for what the SDK itself refused. */
 function failure(error) {
     let message = String(error?.message ?? error);
-    const prefix = `MCP error ${error?.code}: `; // added by SDK 1.x to the message on the wire
-    if (message.startsWith(prefix)) message = message.slice(prefix.length);
+    // SDK 1.x puts this before the message on the wire (which, from its own servers, has one already).
+    const prefix = `MCP error ${error?.code}: `;
+    if (error?.name === 'McpError' && message.startsWith(prefix)) message = message.slice(prefix.length);
     return { error: { code: error?.code ?? null, message, data: error?.data ?? null } };
 }
 
@@ -144,9 +144,15 @@ export async function main(open, defaultEra) {
     await within(WHOLE_LIMIT, Promise.race([work(), stray]), 'all steps').catch(error => Object.assign(document, failure(error)));
     const { steps: done, error } = document;
     while (done.length < steps.length) done.push({ error: { code: null, message: `not run: ${error?.message}`, data: null } });
-    const text = JSON.stringify(document);
-    await Promise.race([driver?.close().catch(() => {}), sleep(CLOSE_LIMIT)]);
-    process.stdout.write(text + '\n', () => process.exit(0));
+    const text = JSON.stringify(document) + '\n';
+    if (driver) {
+        await within(CLOSE_LIMIT, driver.close(), 'close').catch(() => {});
+        process.stdout.write(text, () => process.exit(0));
+    } else {
+        // The SDK still ends the server it started: leave when it is gone, at the latest by the limit.
+        process.stdout.write(text);
+        setTimeout(() => process.exit(0), CLOSE_LIMIT).unref();
+    }
 }
 
 function split(args) {

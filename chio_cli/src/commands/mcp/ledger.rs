@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use chio_audit::ChainVerifier;
-use chio_core::crypto::{Keypair, SigningBackend as _};
+use chio_core::crypto::Keypair;
 use chio_core::receipt::{ChainHead, Receipt};
 use chio_kernel::store::{BoxFuture, KernelError, ReceiptStore, Seal};
 
@@ -63,7 +63,7 @@ impl ReceiptStore for ReceiptFile {
     fn append(&self, seal: Seal) -> BoxFuture<'_, Result<Receipt, KernelError>> {
         let failed = |what: &dyn std::fmt::Display| KernelError::new(format!("receipts: {what}"));
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut write = || {
+        let write = || {
             let Inner { file, head, is_broken } = &mut *inner;
             if *is_broken {
                 return Err(KernelError::new("receipts: the file was not written to the end"));

@@ -74,14 +74,15 @@ impl Between<'_> {
             origins: self.front.allow_origin.clone(),
             hosts: self.front.allow_host.clone(),
         });
+        let relay = std::sync::Arc::new(relay);
         let exit = runtime.block_on(async {
             match (front, self.url) {
                 (None, None) => {
-                    let ended = process::run(&relay, self.command).await.map_err(|error| self.not_started(&error))?;
+                    let ended = process::run(&*relay, self.command).await.map_err(|error| self.not_started(&error))?;
                     Ok(Exit::Code(process::exit_code(ended)))
                 }
                 (None, Some(url)) => {
-                    chio_mcp::http::bridge(&relay, url).await.map(|()| Exit::Done).map_err(|error| failed(&error))
+                    chio_mcp::http::bridge(relay, (process::standard_input(), process::standard_output()), url).await.map(|()| Exit::Done).map_err(|error| failed(&error))
                 }
                 (Some(front), None) => chio_mcp::http::serve(relay, front, self.command, announce)
                     .await

@@ -1,0 +1,342 @@
+//! HTTP before processes: each session of the revisions that have them is a process of its own; requests without one share
+//! as few as have no two of the same id under way, for ids are never rewritten.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderValue};
+use hyper::{HeaderMap, Method, Request, StatusCode};
+use tokio::sync::mpsc::Receiver;
+
+use super::HttpError;
+use super::body::Reply;
+use super::check::{self, SESSION};
+use super::child::{Child, Said};
+use super::front::{Answer, Front, answered, empty, events, is_events, json, message, refusal, refused};
+use super::sse::Event;
+use crate::answer::{self, NO_ANSWER, UNAVAILABLE};
+use crate::message::{Key, Kind, Message};
+use crate::relay::{FromClient, Relay};
+
+/// How many sessions there may be at once, each with a process.
+const MAX_SESSIONS: usize = 64;
+
+/// How many processes there are for requests without a session.
+const MAX_SHARED: usize = 8;
+
+/// A session in which nothing happens for so long ends when another begins: an hour.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Serves a tool server's processes over HTTP until told to end.
+/// Fails where it cannot listen, or the command cannot be started.
+pub async fn serve<R: Relay>(
+    relay: Arc<R>,
+    front: Front,
+    command: &[OsString],
+    announce: fn(SocketAddr),
+) -> Result<(), HttpError> {
+    // One is started at once: a command that cannot be is told of now, and not to the first client.
+    let first = Child::start(&relay, command).map_err(HttpError::Io)?;
+    let children = Mutex::new(Children { sessions: HashMap::new(), shared: vec![first] });
+    let behind = Arc::new(Behind { relay, command: command.to_vec(), children });
+    let serving = Arc::clone(&behind);
+    let served = front.serve(announce, move |request| Arc::clone(&serving).handle(request)).await;
+    let children: Vec<_> = {
+        let mut children = behind.children();
+        let shared: Vec<_> = children.shared.drain(..).collect();
+        children.sessions.drain().map(|(_, child)| child).chain(shared).collect()
+    };
+    for child in &children {
+        child.close().await;
+    }
+    for child in &children {
+        // Their ends are waited for, within the patience that each has.
+        while !child.has_ended() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    served
+}
+
+struct Behind<R: Relay> {
+    relay: Arc<R>,
+    command: Vec<OsString>,
+    children: Mutex<Children<R>>,
+}
+
+struct Children<R: Relay> {
+    sessions: HashMap<String, Arc<Child<R>>>,
+    shared: Vec<Arc<Child<R>>>,
+}
+
+/// A request that waits for its answer. When nobody does any more, the tool server is told so.
+struct Waiter<R: Relay> {
+    behind: Arc<Behind<R>>,
+    child: Arc<Child<R>>,
+    id: String,
+    key: Key,
+    is_answered: bool,
+}
+
+impl<R: Relay> Drop for Waiter<R> {
+    fn drop(&mut self) {
+        self.child.forget(&self.key);
+        if self.is_answered {
+            return;
+        }
+        let (behind, child) = (Arc::clone(&self.behind), Arc::clone(&self.child));
+        let text = format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{}}}}}",
+            self.id
+        );
+        tokio::spawn(async move {
+            if let FromClient::Forward(text) = behind.relay.from_client(&child.session, text.as_bytes()).await {
+                let _ = child.write(&text).await;
+            }
+        });
+    }
+}
+
+impl<R: Relay> Behind<R> {
+    fn children(&self) -> MutexGuard<'_, Children<R>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        match *request.method() {
+            Method::POST => self.post(request).await,
+            Method::GET => self.listen(request.headers()),
+            _ => self.delete(request.headers()).await,
+        }
+    }
+
+    /// The child of the session that the headers name; none where they name none.
+    fn session(&self, headers: &HeaderMap) -> Result<Option<Arc<Child<R>>>, Answer> {
+        let mut named = headers.get_all(SESSION).iter();
+        let Some(name) = named.next() else { return Ok(None) };
+        if named.next().is_some() {
+            return Err(refused(StatusCode::BAD_REQUEST, "a message is of one session"));
+        }
+        let found = name.to_str().ok().and_then(|name| self.children().sessions.get(name).map(Arc::clone));
+        let alive = found.filter(|child| !child.has_ended());
+        alive.map(Some).ok_or_else(|| refused(StatusCode::NOT_FOUND, "there is no such session"))
+    }
+
+    fn begin(&self) -> Result<(String, Arc<Child<R>>), Answer> {
+        let busy = |what: &str| {
+            json(StatusCode::SERVICE_UNAVAILABLE, answer::error("null", UNAVAILABLE, what, None))
+        };
+        let now = Instant::now();
+        let idle = {
+            let mut children = self.children();
+            let is_idle = |child: &Arc<Child<R>>| {
+                child.has_ended() || child.idle_since().is_some_and(|since| now.duration_since(since) > IDLE)
+            };
+            let names: Vec<_> =
+                children.sessions.iter().filter(|(_, child)| is_idle(child)).map(|(name, _)| name.clone()).collect();
+            let idle: Vec<_> = names.iter().filter_map(|name| children.sessions.remove(name)).collect();
+            if children.sessions.len() >= MAX_SESSIONS {
+                return Err(busy("there are too many sessions"));
+            }
+            idle
+        };
+        for child in idle {
+            tokio::spawn(async move { child.close().await });
+        }
+        let name = chio_core::crypto::random_hex().map_err(|_| busy("no session can be named"))?;
+        let child = self.start().map_err(|_| busy("the tool server cannot be started"))?;
+        self.children().sessions.insert(name.clone(), Arc::clone(&child));
+        Ok((name, child))
+    }
+
+    fn start(&self) -> Result<Arc<Child<R>>, ()> {
+        Child::start(&self.relay, &self.command).map_err(|error| tracing::error!("the tool server: {error}"))
+    }
+
+    /// One in which this request can be told from all others under way.
+    fn shared(&self, id: &Key, progress: Option<&Key>) -> Option<Arc<Child<R>>> {
+        let mut children = self.children();
+        children.shared.retain(|child| !child.has_ended());
+        let free = children.shared.iter().find(|child| !child.is_in_the_way(id, progress)).map(Arc::clone);
+        if free.is_some() || children.shared.len() >= MAX_SHARED {
+            return free;
+        }
+        let child = self.start().ok()?;
+        children.shared.push(Arc::clone(&child));
+        Some(child)
+    }
+
+    async fn post(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        let (headers, text) = match message(request).await {
+            Ok(read) => read,
+            Err(answer) => return answer,
+        };
+        let read = match Message::read(&text) {
+            Ok(read) => read,
+            Err(wrong) => return refusal(&wrong),
+        };
+        // Its parameters do not reach the process in headers: what they say counts for nobody.
+        if let Err(wrong) = check::headers(&headers, &read, None) {
+            return refusal(&wrong);
+        }
+        let session = match self.session(&headers) {
+            Ok(session) => session,
+            Err(answer) => return answer,
+        };
+        let (id, method) = match &read.kind {
+            Kind::Request { id, method } => (id, method),
+            _ => return self.hand_on(session, &headers, &text).await,
+        };
+        let meta = read.params().and_then(|params| params.object("_meta"));
+        let progress = meta.and_then(|meta| meta.get("progressToken").and_then(Key::read));
+        let (child, name) = match session {
+            Some(child) => (child, None),
+            None if method == "initialize" => match self.begin() {
+                Ok((name, child)) => (child, Some(name)),
+                Err(answer) => return answer,
+            },
+            None if check::version(&read).is_none() => {
+                return refused(StatusCode::BAD_REQUEST, "the header `Mcp-Session-Id` is missing");
+            }
+            None => match self.shared(&id.key, progress.as_ref()) {
+                Some(child) => (child, None),
+                None => {
+                    let what = "too many requests of this id are under way";
+                    return json(StatusCode::SERVICE_UNAVAILABLE, answer::error(id.text, UNAVAILABLE, what, None));
+                }
+            },
+        };
+        if child.is_in_the_way(&id.key, None) {
+            return refused(StatusCode::BAD_REQUEST, "the `id` is that of a request that is still under way");
+        }
+        let receiver = child.wait(id.key.clone(), progress);
+        let mut waiter = Waiter {
+            behind: Arc::clone(&self),
+            child: Arc::clone(&child),
+            id: id.text.to_owned(),
+            key: id.key.clone(),
+            is_answered: true,
+        };
+        let forward = match self.relay.from_client(&child.session, &text).await {
+            FromClient::Forward(text) => text,
+            FromClient::Answer(text) => return answered(text, &headers),
+            FromClient::Drop => return refused(StatusCode::BAD_REQUEST, "a request has an `id`"),
+        };
+        waiter.is_answered = false;
+        if child.write(&forward).await.is_err() {
+            waiter.is_answered = true;
+            let given_up = self.relay.give_up(&child.session, Some(id.text), "it has ended", true).await;
+            let text = given_up.into_iter().next();
+            let text = text.unwrap_or_else(|| answer::error(id.text, NO_ANSWER, "the tool server has ended", None));
+            return json(StatusCode::OK, text);
+        }
+        let mut answer = reply(waiter, receiver, accepts_events(&headers)).await;
+        if let Some(name) = name.and_then(|name| HeaderValue::from_str(&name).ok()) {
+            answer.headers_mut().insert(SESSION, name);
+        }
+        answer
+    }
+
+    /// A message that no answer comes to.
+    async fn hand_on(&self, session: Option<Arc<Child<R>>>, headers: &HeaderMap, text: &[u8]) -> Answer {
+        let Some(child) = session else {
+            // Without a session there is nobody it could be about.
+            return refused(StatusCode::BAD_REQUEST, "the header `Mcp-Session-Id` is missing");
+        };
+        match self.relay.from_client(&child.session, text).await {
+            FromClient::Forward(text) => match child.write(&text).await {
+                Ok(()) => empty(StatusCode::ACCEPTED),
+                Err(_) => refused(StatusCode::NOT_FOUND, "the session has ended"),
+            },
+            FromClient::Answer(text) => answered(text, headers),
+            FromClient::Drop => refused(StatusCode::BAD_REQUEST, "a request has an `id`"),
+        }
+    }
+
+    fn listen(&self, headers: &HeaderMap) -> Answer {
+        let child = match self.session(headers) {
+            Ok(Some(child)) => child,
+            Ok(None) => return refused(StatusCode::METHOD_NOT_ALLOWED, "without a session there is nothing to listen to"),
+            Err(answer) => return answer,
+        };
+        let mut receiver = child.subscribe();
+        let (sender, reply) = Reply::stream();
+        tokio::spawn(async move {
+            loop {
+                let said = tokio::select! {
+                    said = receiver.recv() => said,
+                    () = sender.closed() => return,
+                };
+                let Some(Said::OnTheWay(text) | Said::Last(text)) = said else { return };
+                if sender.send(Event::of(text).to_text().into()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        events(reply)
+    }
+
+    async fn delete(&self, headers: &HeaderMap) -> Answer {
+        match self.session(headers) {
+            Ok(Some(child)) => {
+                self.children().sessions.retain(|_, other| !Arc::ptr_eq(other, &child));
+                child.close().await;
+                empty(StatusCode::OK)
+            }
+            Ok(None) => refused(StatusCode::METHOD_NOT_ALLOWED, "without a session there is nothing to end"),
+            Err(answer) => answer,
+        }
+    }
+}
+
+fn accepts_events(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut media = values.flat_map(|value| value.split(','));
+    media.any(|media| is_events(media.trim()) || media.trim().starts_with("*/*"))
+}
+
+/// The answer as it is, where nothing comes before it; else a stream.
+async fn reply<R: Relay>(mut waiter: Waiter<R>, mut receiver: Receiver<Said>, streams: bool) -> Answer {
+    let first = loop {
+        match receiver.recv().await {
+            Some(Said::Last(text)) => {
+                waiter.is_answered = true;
+                return json(StatusCode::OK, text);
+            }
+            Some(Said::OnTheWay(text)) if streams => break text,
+            // Its client does not understand streams, and so hears of the answer alone.
+            Some(Said::OnTheWay(_)) => {}
+            None => {
+                waiter.is_answered = true;
+                let text = answer::error(&waiter.id, NO_ANSWER, "the tool server has ended", None);
+                return json(StatusCode::OK, text);
+            }
+        }
+    };
+    let (sender, reply) = Reply::stream();
+    tokio::spawn(async move {
+        // All of it is kept for as long as the stream.
+        let mut waiter = waiter;
+        let mut next = Some(Said::OnTheWay(first));
+        while let Some(said) = next.take() {
+            let (text, is_last) = match said {
+                Said::OnTheWay(text) => (text, false),
+                Said::Last(text) => (text, true),
+            };
+            waiter.is_answered |= is_last;
+            if sender.send(Event::of(text).to_text().into()).await.is_err() || is_last {
+                return;
+            }
+            next = tokio::select! {
+                said = receiver.recv() => said,
+                () = sender.closed() => return,
+            };
+        }
+        waiter.is_answered = true;
+    });
+    events(reply)
+}
