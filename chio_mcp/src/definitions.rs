@@ -50,7 +50,7 @@ impl Definitions {
         let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = tools.len() >= MAX_TOOLS;
         match tools.get_mut(tool_name) {
-            Some(seen) if seen.now == now => return,
+            Some(seen) if seen.now == now => (),
             Some(seen) => {
                 let (was, is) = (seen.first, now);
                 tracing::warn!(tool = excerpt(tool_name), %was, %is, "the tool server changed the definition of a tool");

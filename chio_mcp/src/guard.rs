@@ -16,7 +16,7 @@ use crate::action::Action;
 use crate::answer::{self, Asked, DenyAs, NO_ANSWER};
 use crate::definitions::Definitions;
 use crate::json::{Object, one_line, quoted};
-use crate::message::{Id, INVALID_PARAMS, Key, Kind, METHOD_NOT_FOUND, Message, Refusal};
+use crate::message::{INVALID_PARAMS, Id, Key, Kind, METHOD_NOT_FOUND, Message, Refusal};
 use crate::meta;
 use crate::methods::{Methods, Rule};
 use crate::relay::{FromClient, FromServer, Relay, Session, is_meant_as_message, with_params};
@@ -146,9 +146,8 @@ impl Guard {
         method: &str,
         rule: Rule,
     ) -> Result<(Waiting, String), String> {
-        let refuse = |code, what: &str| {
-            answer::refusal(&Refusal { id: id.text.to_owned(), code, what: what.to_owned() })
-        };
+        let refuse =
+            |code, what: &str| answer::refusal(&Refusal { id: id.text.to_owned(), code, what: what.to_owned() });
         let sent = message.object.get("params");
         let taken = sent.map(meta::take);
         let rest = taken.as_ref().and_then(|taken| taken.rest.as_deref());
@@ -169,7 +168,7 @@ impl Guard {
                 return Ok((Waiting::List(None), forward));
             }
             None => (Vec::new(), None),
-            Some(Some((capability, proof))) => (capability.as_bytes().to_vec(), proof.map(|proof| proof.into())),
+            Some(Some((capability, proof))) => (capability.as_bytes().to_vec(), proof.map(std::convert::Into::into)),
             Some(None) => return Err(refuse(INVALID_PARAMS, "`dev.chio/call` has a `capability` and a `proof`")),
         };
         let is_modern = params.as_ref().and_then(|params| params.object("_meta"));
@@ -220,7 +219,9 @@ impl Guard {
         let nonce = || self.kernel.new_nonce().ok().map(|nonce| quoted(&nonce));
         let rest = meta::take(result).rest.unwrap_or(Cow::Borrowed("{}"));
         let (rest, entries) = match waiting {
-            Waiting::Passed { opens } => (rest, Vec::from_iter(nonce().filter(|_| opens).map(|nonce| (meta::NONCE, nonce)))),
+            Waiting::Passed { opens } => {
+                (rest, Vec::from_iter(nonce().filter(|_| opens).map(|nonce| (meta::NONCE, nonce))))
+            }
             Waiting::List(call) => {
                 let shows_all = call.is_none() && self.options.mode != Mode::Enforce;
                 let sees = |name: &str| shows_all || call.as_ref().is_some_and(|call| call.sees(name));
@@ -259,7 +260,7 @@ impl Guard {
 impl Relay for Guard {
     type Waiting = Waiting;
 
-    async fn from_client(&self, session: &Session<Waiting>, text: &[u8]) -> FromClient {
+    async fn of_client(&self, session: &Session<Waiting>, text: &[u8]) -> FromClient {
         let message = match Message::read(text) {
             Ok(message) => message,
             Err(refusal) => return FromClient::Answer(answer::refusal(&refusal)),
@@ -290,12 +291,14 @@ impl Relay for Guard {
         }
     }
 
-    async fn from_server(&self, session: &Session<Waiting>, text: &[u8]) -> FromServer {
+    async fn of_server(&self, session: &Session<Waiting>, text: &[u8]) -> FromServer {
         let message = match Message::read(text) {
             Ok(message) => message,
             Err(refusal) if is_meant_as_message(text) => {
                 tracing::warn!("the tool server sent what is no message: {}", refusal.what);
-                return FromServer::Instead(self.give_up(session, None, "it sent an answer that cannot be understood", true).await);
+                return FromServer::Instead(
+                    self.give_up(session, None, "it sent an answer that cannot be understood", true).await,
+                );
             }
             Err(_) => {
                 tracing::warn!("the tool server printed {} bytes that are no message", text.len());
@@ -318,13 +321,7 @@ impl Relay for Guard {
         }
     }
 
-    async fn give_up(
-        &self,
-        session: &Session<Waiting>,
-        id: Option<&str>,
-        why: &str,
-        is_reached: bool,
-    ) -> Vec<String> {
+    async fn give_up(&self, session: &Session<Waiting>, id: Option<&str>, why: &str, is_reached: bool) -> Vec<String> {
         let status = if is_reached { OutcomeStatus::Failed } else { OutcomeStatus::NotReached };
         let mut answers = Vec::new();
         for entry in session.end_of(id) {

@@ -76,18 +76,14 @@ impl<'a> Object<'a> {
 
     /// The same object with another value at a member that is there, or with the member in front of all others.
     pub(crate) fn with(&self, name: &str, value: &str) -> String {
-        let at = self.find(name).map(|member| member.value.clone());
-        let (before, after) = match at {
-            Some(Range { start, end }) => (self.text.get(..start), self.text.get(end..)),
-            None => {
-                let brace = self.text.find('{').unwrap_or_default().saturating_add(1);
-                let comma = if self.members.is_empty() { "" } else { "," };
-                let before = self.text.get(..brace).unwrap_or_default();
-                let after = self.text.get(brace..).unwrap_or_default();
-                return format!("{before}{}:{value}{comma}{after}", quoted(name));
-            }
-        };
-        [before.unwrap_or_default(), value, after.unwrap_or_default()].concat()
+        let part = |part: Option<&'a str>| part.unwrap_or_default();
+        if let Some(Range { start, end }) = self.find(name).map(|member| member.value.clone()) {
+            return [part(self.text.get(..start)), value, part(self.text.get(end..))].concat();
+        }
+        let brace = self.text.find('{').unwrap_or_default().saturating_add(1);
+        let (before, after) = (part(self.text.get(..brace)), part(self.text.get(brace..)));
+        let comma = if self.members.is_empty() { "" } else { "," };
+        format!("{before}{}:{value}{comma}{after}", quoted(name))
     }
 
     /// The same object with those members alone that are wanted.
@@ -225,15 +221,13 @@ mod tests {
         let text = " { \"a\" : 12345678901234567890 ,\"b\\n\":[{\"a\":1},\"}\"], \"c\":false,\"d\":{} , \"e\":null } ";
         let object = Object::read(text).unwrap();
         let found: Vec<_> = object.members().iter().map(|member| (&*member.name, object.value(member))).collect();
-        let expected = [
-            ("a", "12345678901234567890"),
-            ("b\n", "[{\"a\":1},\"}\"]"),
-            ("c", "false"),
-            ("d", "{}"),
-            ("e", "null"),
-        ];
+        let expected =
+            [("a", "12345678901234567890"), ("b\n", "[{\"a\":1},\"}\"]"), ("c", "false"), ("d", "{}"), ("e", "null")];
         assert_eq!(found, expected);
-        assert_eq!(object.only(|member| member.name == "a" || member.name == "e"), "{\"a\" : 12345678901234567890,\"e\":null}");
+        assert_eq!(
+            object.only(|member| member.name == "a" || member.name == "e"),
+            "{\"a\" : 12345678901234567890,\"e\":null}"
+        );
         assert_eq!(Object::read("{\"a\": 1}").unwrap().with("a", "2"), "{\"a\": 2}");
         assert_eq!(Object::read(" {\"a\":1}").unwrap().with("b", "2"), " {\"b\":2,\"a\":1}");
         assert_eq!(Object::read("{ }").unwrap().with("b", "2"), "{\"b\":2 }");

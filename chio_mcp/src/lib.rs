@@ -4,7 +4,6 @@
 //! nothing but Chio's own entries of `_meta` put in or taken out: see `docs/mcp.md`.
 //!
 //! The modules, in reading order; each imports only from those above it.
-#![allow(dead_code, missing_docs, unreachable_pub)]
 
 mod json;
 

@@ -16,9 +16,16 @@ pub(crate) struct Message<'a> {
 /// What a message is.
 #[derive(Debug)]
 pub(crate) enum Kind<'a> {
-    Request { id: Id<'a>, method: Cow<'a, str> },
-    Notification { method: Cow<'a, str> },
-    Response { id: Id<'a> },
+    Request {
+        id: Id<'a>,
+        method: Cow<'a, str>,
+    },
+    Notification {
+        method: Cow<'a, str>,
+    },
+    Response {
+        id: Id<'a>,
+    },
     /// An error of a message that had no id, or none that could be read.
     Unattributed,
 }
@@ -197,7 +204,9 @@ mod tests {
     #[test]
     fn ids_that_could_be_taken_for_each_other_are_one() {
         let key = |text: &str| Key::read(text).unwrap();
-        for same in [["1", "1.0"], ["1", "\"1\""], ["1e0", "\" 1\""], ["0", "-0"], ["9007199254740992", "9007199254740993"]] {
+        for same in
+            [["1", "1.0"], ["1", "\"1\""], ["1e0", "\" 1\""], ["0", "-0"], ["9007199254740992", "9007199254740993"]]
+        {
             assert_eq!(key(same[0]), key(same[1]), "{same:?}");
         }
         for differ in [["1", "2"], ["\"a\"", "\"A\""], ["\"a\"", "\"b\""]] {

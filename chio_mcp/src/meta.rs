@@ -103,7 +103,10 @@ mod tests {
         ] {
             let put = put(text, &[(CALL, "{\"x\":1}"), (NONCE, "\"n\"")]).unwrap();
             let taken = take(&put);
-            assert_eq!((taken.get(CALL), taken.get(NONCE), taken.get(RECEIPT)), (Some("{\"x\":1}"), Some("\"n\""), None));
+            assert_eq!(
+                (taken.get(CALL), taken.get(NONCE), taken.get(RECEIPT)),
+                (Some("{\"x\":1}"), Some("\"n\""), None)
+            );
             let expected = text.map(|text| text.replace("{ \"a\" : 1 }", "{\"a\" : 1}"));
             assert_eq!(taken.rest.as_deref(), expected.as_deref(), "{text:?}");
         }

@@ -60,7 +60,7 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended: for as long as [`PATIENCE`], then as [`Self::make_end`].
+    /// Waits until it has ended: for as long as [`PATIENCE`], then it is asked, and after [`LAST_PATIENCE`] made to.
     pub async fn end(mut self) -> io::Result<ExitStatus> {
         match timeout(PATIENCE, self.child.wait()).await {
             Ok(ended) => self.ended(ended),
@@ -71,12 +71,11 @@ impl Process {
     /// Asks it to end, and after [`LAST_PATIENCE`] makes it.
     async fn make_end(mut self) -> io::Result<ExitStatus> {
         self.signal(Signal::TERM);
-        let ended = match timeout(LAST_PATIENCE, self.child.wait()).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                self.signal(Signal::KILL);
-                self.child.wait().await
-            }
+        let ended = if let Ok(ended) = timeout(LAST_PATIENCE, self.child.wait()).await {
+            ended
+        } else {
+            self.signal(Signal::KILL);
+            self.child.wait().await
         };
         self.ended(ended)
     }
@@ -191,7 +190,7 @@ fn reader(fd: OwnedFd) -> Option<Reader> {
     let again = fd.try_clone().ok()?;
     match pipe::Receiver::from_owned_fd(fd) {
         Ok(pipe) => Some(Box::pin(pipe)),
-        Err(_) => socket(again).map(|socket| Box::pin(socket) as Reader),
+        Err(_) => Some(Box::pin(socket(again)?)),
     }
 }
 
@@ -199,6 +198,6 @@ fn writer(fd: OwnedFd) -> Option<Writer> {
     let again = fd.try_clone().ok()?;
     match pipe::Sender::from_owned_fd(fd) {
         Ok(pipe) => Some(Box::pin(pipe)),
-        Err(_) => socket(again).map(|socket| Box::pin(socket) as Writer),
+        Err(_) => Some(Box::pin(socket(again)?)),
     }
 }

@@ -67,7 +67,7 @@ pub async fn pump<R: Relay>(
             }
             let decided = match lines.next().await {
                 Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
-                Ok(Line::Text(text)) => relay.from_client(&session, &text).await,
+                Ok(Line::Text(text)) => relay.of_client(&session, &text).await,
                 Ok(Line::TooLong) => {
                     let what = format!("the message is longer than {MAX_MESSAGE_BYTES} bytes");
                     FromClient::Answer(answer::error("null", INVALID_REQUEST, &what, None))
@@ -96,7 +96,7 @@ pub async fn pump<R: Relay>(
             }
             let decided = match lines.next().await {
                 Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
-                Ok(Line::Text(text)) => relay.from_server(&session, &text).await,
+                Ok(Line::Text(text)) => relay.of_server(&session, &text).await,
                 Ok(Line::TooLong) => {
                     tracing::warn!("the tool server sent a message of more than {MAX_MESSAGE_BYTES} bytes");
                     let why = "it sent an answer that is too long";

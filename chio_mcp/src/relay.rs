@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::definitions::Definitions;
 use crate::json::{Object, one_line};
-use crate::message::{Id, INVALID_REQUEST, Key, Refusal};
+use crate::message::{INVALID_REQUEST, Id, Key, Refusal};
 
 /// How many requests may be under way in one session.
 pub const MAX_UNDER_WAY: usize = 16_384;
@@ -39,10 +39,10 @@ pub trait Relay: Send + Sync + 'static {
     type Waiting: Send + 'static;
 
     /// A message of the client.
-    fn from_client(&self, session: &Session<Self::Waiting>, text: &[u8]) -> impl Future<Output = FromClient> + Send;
+    fn of_client(&self, session: &Session<Self::Waiting>, text: &[u8]) -> impl Future<Output = FromClient> + Send;
 
     /// A message of the tool server.
-    fn from_server(&self, session: &Session<Self::Waiting>, text: &[u8]) -> impl Future<Output = FromServer> + Send;
+    fn of_server(&self, session: &Session<Self::Waiting>, text: &[u8]) -> impl Future<Output = FromServer> + Send;
 
     /// No answer comes any more to the request of this id, or to any: the answers instead. `is_reached` says whether what
     /// was asked may have had an effect.

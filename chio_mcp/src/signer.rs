@@ -59,16 +59,15 @@ impl Signer {
         if key.public_key() != leaf.subject {
             return Err("the capability is for another key".into());
         }
-        let server_id = match server_id {
-            Some(server_id) => server_id,
-            None => {
-                let mut named = leaf.grants.iter().map(|grant| &grant.tool_server);
-                let first = named.next().ok_or("the capability grants nothing")?;
-                if named.any(|other| other != first) {
-                    return Err("the capability is for several tool servers, and which one this is was not said".into());
-                }
-                first.clone()
+        let server_id = if let Some(server_id) = server_id {
+            server_id
+        } else {
+            let mut named = leaf.grants.iter().map(|grant| &grant.tool_server);
+            let first = named.next().ok_or("the capability grants nothing")?;
+            if named.any(|other| other != first) {
+                return Err("the capability is for several tool servers, and which one this is was not said".into());
             }
+            first.clone()
         };
         let chain = capability.to_json().map_err(|error| error.to_string())?.to_canonical_bytes();
         let chain = String::from_utf8(chain).map_err(|error| error.to_string())?;
@@ -170,16 +169,17 @@ impl Signer {
 impl Relay for Signer {
     type Waiting = Waiting;
 
-    async fn from_client(&self, session: &Session<Waiting>, text: &[u8]) -> FromClient {
+    async fn of_client(&self, session: &Session<Waiting>, text: &[u8]) -> FromClient {
         let message = match Message::read(text) {
             Ok(message) => message,
             Err(refusal) => return FromClient::Answer(answer::refusal(&refusal)),
         };
         let plain = || one_line(message.object.text());
         let Kind::Request { id, method } = &message.kind else { return FromClient::Forward(plain()) };
-        let signed = match is_presented(method) {
-            true => self.sign(&message, id.text, method).map(|(text, signed)| (text, Some(signed))),
-            false => Ok((plain(), None)),
+        let signed = if is_presented(method) {
+            self.sign(&message, id.text, method).map(|(text, signed)| (text, Some(signed)))
+        } else {
+            Ok((plain(), None))
         };
         let begun = signed.and_then(|(text, signed)| {
             let request = signed.as_ref().map(|_| message.object.text().to_owned());
@@ -188,13 +188,10 @@ impl Relay for Signer {
         begun.map_or_else(|refusal| FromClient::Answer(answer::refusal(&refusal)), FromClient::Forward)
     }
 
-    async fn from_server(&self, session: &Session<Waiting>, text: &[u8]) -> FromServer {
-        let message = match Message::read(text) {
-            Ok(message) => message,
-            Err(_) => {
-                tracing::warn!("the tool server sent {} bytes that are no message", text.len());
-                return FromServer::Instead(Vec::new());
-            }
+    async fn of_server(&self, session: &Session<Waiting>, text: &[u8]) -> FromServer {
+        let Ok(message) = Message::read(text) else {
+            tracing::warn!("the tool server sent {} bytes that are no message", text.len());
+            return FromServer::Instead(Vec::new());
         };
         let plain = || FromServer::Forward(one_line(message.object.text()));
         let Kind::Response { id } = &message.kind else { return plain() };

@@ -79,7 +79,7 @@ const TOKEN: &[&str] = &[
     "signature",
     "subject",
 ];
-const GRANT: &[&str] = &["arguments", "max_invocations", "tool_name", "tool_server"];
+const GRANT: &[&str] = &["arguments", "definition", "max_invocations", "tool_name", "tool_server"];
 
 /// Presents a text to a kernel, twice: it has authority if, and only if, it holds in the second opinion too.
 /// Returns whether the usual call was allowed.

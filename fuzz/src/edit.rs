@@ -24,6 +24,7 @@ const NAMES: &[&str] = &[
     "signature",
     "subject",
     "arguments",
+    "definition",
     "max_invocations",
     "tool_name",
     "tool_server",

@@ -62,6 +62,10 @@ pub fn covers(grant: &Value, call: Call<'_>) -> bool {
     if grant["tool_server"] != call.tool_server || grant["tool_name"] != call.tool_name {
         return false;
     }
+    // No tool server of these calls tells the definitions of its tools.
+    if grant.get("definition").is_some() {
+        return false;
+    }
     match grant.get("arguments").map(object) {
         None => true,
         Some(rules) if rules.is_empty() => object(call.arguments).is_empty(),

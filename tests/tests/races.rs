@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use chio_audit::{ChainReport, ChainVerifier};
 use chio_core::capability::{CapabilityChain, Terms};
 use chio_core::digest::Digest;
-use chio_audit::{ChainReport, ChainVerifier};
 use chio_core::receipt::OutcomeStatus;
 use chio_kernel::config::{Response, ThreatResponse};
 use chio_kernel::store::{

@@ -291,6 +291,14 @@ mod tests {
             why(&[json!([tool("a", Some(0))]), json!([tool("a", None)])]),
             "what token 0 grants of this tool can never be used"
         );
+        let pinned = |digit: &str| {
+            let mut grant = tool("a", None);
+            grant["definition"] = json!(digit.repeat(64));
+            json!([grant])
+        };
+        assert!(why(&[pinned("a"), pinned("b")]).contains("pins another definition"));
+        assert_eq!(why(&[pinned("a"), pinned("a")]), "");
+        assert_eq!(why(&[json!([tool("a", None)]), pinned("a")]), "");
         let chain = chain(&[
             json!([tool("a", Some(3)), tool("a", Some(4)), tool("b", None)]),
             json!([tool("a", Some(9)), tool("b", Some(2)), tool("b", None)]),

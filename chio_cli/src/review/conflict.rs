@@ -53,6 +53,11 @@ pub(super) fn never(here: &Read<'_>) -> Option<String> {
 
 /// Why no call is covered by both of two grants of the same tool: `here`, and `above` of the token `token`.
 pub(super) fn conflict(here: &Read<'_>, above: &Read<'_>, token: usize, patience: &Patience) -> Option<String> {
+    if let (Some(pinned), Some(other)) = (here.grant.definition, above.grant.definition)
+        && pinned != other
+    {
+        return Some(format!("it pins another definition of the tool than token {token}"));
+    }
     let (here, above) = (here.rules.as_ref()?, above.rules.as_ref()?);
     if !patience.is_left() {
         return None;

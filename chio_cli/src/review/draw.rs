@@ -106,6 +106,8 @@ fn differences(before: &[Grant], after: &[Grant]) -> Option<String> {
     let mut parts = Vec::new();
     let fewer = after.max_invocations.filter(|calls| before.max_invocations.is_none_or(|before| *calls < before));
     parts.extend(fewer.map(|calls| format!("{calls} calls")));
+    let pins = after.definition != before.definition && after.definition.is_some();
+    parts.extend(pins.then(|| "the definition".to_owned()));
     let (before, after) = (rules(before), rules(after));
     if let Some(after) = after.filter(|after| before.as_ref() != Some(after)) {
         let before = before.unwrap_or_default();
@@ -193,10 +195,11 @@ fn tool(grant: &Grant) -> String {
 }
 
 fn calls(grant: &Grant) -> String {
+    let pinned = if grant.definition.is_some() { ", pinned" } else { "" };
     match grant.max_invocations {
-        None => String::new(),
-        Some(1) => ", 1 call".to_owned(),
-        Some(calls) => format!(", {calls} calls"),
+        None => pinned.to_owned(),
+        Some(1) => format!(", 1 call{pinned}"),
+        Some(calls) => format!(", {calls} calls{pinned}"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use chio_core::canonical::{Json, MAX_INTEGER, Number, Object};
 use chio_core::capability::{Grant, MAX_CHAIN_BYTES, MAX_NAME_BYTES, Rule};
+use chio_core::digest::Digest;
 use chio_core::error::excerpt;
 use serde_json::json;
 use toml::Spanned;
@@ -126,7 +127,7 @@ impl File<'_> {
     }
 
     fn grant(&self, value: &Value<'_>) -> Result<Grant, Failure> {
-        const KNOWN: [&str; 5] = ["tool", "tool_server", "tool_name", "max_invocations", "arguments"];
+        const KNOWN: [&str; 6] = ["tool", "tool_server", "tool_name", "max_invocations", "definition", "arguments"];
         let table = value.get_ref().as_table();
         let table = table.ok_or_else(|| self.wrong(&value.span(), "a grant is a table: begin it with [[grants]]"))?;
         let (mut tool, mut server, mut name) = (None, None, None);
@@ -141,6 +142,12 @@ impl File<'_> {
                 "tool_name" => name = Some(self.name("tool_name", value)?.to_owned()),
                 "max_invocations" => {
                     put(&mut grant, "max_invocations", json!(self.whole("max_invocations", value)?));
+                }
+                "definition" => {
+                    let digest = self.text("definition", value)?.parse::<Digest>();
+                    let digest = digest
+                        .map_err(|_| self.wrong(&value.span(), "`definition` is a digest: 64 lower-case hex digits"))?;
+                    put(&mut grant, "definition", json!(digest));
                 }
                 "arguments" => put(&mut grant, "arguments", self.arguments(value)?),
                 _ => return Err(self.unknown(key, "a grant", &KNOWN)),
@@ -272,6 +279,7 @@ mod tests {
             [[grants]]
             tool = "files/read_file"
             max_invocations = 20
+            definition = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
             [grants.arguments]
             "/path" = "path_containment:/srv/docs"
             "/limit" = { constraint_type = "range", max = 100, min = 0.5, optional = true }
@@ -288,7 +296,7 @@ mod tests {
         let grants = serde_json::to_value(&policy.grants).unwrap();
         let any = json!([{"constraint_type": "exact", "value": 1}, {"constraint_type": "wildcard"}]);
         let expected = json!([
-            {"tool_server": "files", "tool_name": "read_file", "max_invocations": 20, "arguments": {
+            {"tool_server": "files", "tool_name": "read_file", "max_invocations": 20, "definition": "a".repeat(64), "arguments": {
                 "/path": {"constraint_type": "path_containment", "root": "/srv/docs"},
                 "/limit": {"constraint_type": "range", "max": 100, "min": 0.5, "optional": true},
                 "/x": {"constraint_type": "any", "constraints": any},
@@ -319,6 +327,7 @@ mod tests {
             (grant("tool_name = \"b\""), "line 1, column 1", "names its tool"),
             (grant("max_invocation = 1"), "line 3, column 1", "is `max_invocations` meant?"),
             (grant("max_invocations = \"1\""), "line 3, column 19", "a whole number"),
+            (grant("definition = \"AA\""), "line 3, column 14", "64 lower-case hex digits"),
             (grant("arguments = 1"), "line 3, column 13", "a table of rules"),
             (grant("[grants.arguments]\npath = \"wildcard\""), "line 4, column 1", "begins with a slash"),
             (rule("1"), "line 4, column 8", "a rule is a text"),

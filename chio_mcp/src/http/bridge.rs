@@ -72,7 +72,7 @@ pub async fn bridge<R: Relay>(
         }
         let decided = match lines.next().await {
             Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
-            Ok(Line::Text(text)) => bridge.relay.from_client(&bridge.session, &text).await,
+            Ok(Line::Text(text)) => bridge.relay.of_client(&bridge.session, &text).await,
             Ok(Line::TooLong) => {
                 let what = format!("the message is longer than {MAX_MESSAGE_BYTES} bytes");
                 FromClient::Answer(answer::error("null", INVALID_REQUEST, &what, None))
@@ -81,7 +81,8 @@ pub async fn bridge<R: Relay>(
         };
         match decided {
             FromClient::Forward(text) => {
-                let is_request = Message::read(text.as_bytes()).is_ok_and(|message| matches!(message.kind, Kind::Request { .. }));
+                let is_request =
+                    Message::read(text.as_bytes()).is_ok_and(|message| matches!(message.kind, Kind::Request { .. }));
                 let bridge = Arc::clone(&bridge);
                 if is_request {
                     asked.spawn(async move { bridge.ask(text).await });
@@ -280,7 +281,7 @@ impl<R: Relay> Bridge<R> {
     /// A message of the tool server. Returns a request that has to go back.
     async fn shown(&self, text: &[u8]) -> Option<String> {
         self.learn(text);
-        match self.relay.from_server(&self.session, text).await {
+        match self.relay.of_server(&self.session, text).await {
             FromServer::Forward(text) => self.say(text).await,
             FromServer::Back(text) => return Some(text),
             FromServer::Instead(texts) => {
@@ -296,7 +297,8 @@ impl<R: Relay> Bridge<R> {
     fn learn(&self, text: &[u8]) {
         let Ok(message) = Message::read(text) else { return };
         let Some(result) = message.object.object("result") else { return };
-        if let Some(version) = result.string("protocolVersion").and_then(|version| HeaderValue::from_str(&version).ok()) {
+        if let Some(version) = result.string("protocolVersion").and_then(|version| HeaderValue::from_str(&version).ok())
+        {
             *self.version.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         }
         if result.get("tools").is_some() {

@@ -184,14 +184,20 @@ mod tests {
         }
         let legacy = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#;
         assert!(check(&[], legacy, None) && check(&[("mcp-protocol-version", "2025-11-25")], legacy, None));
-        assert!(!check(&[("mcp-name", "b")], legacy, None) && !check(&[version, method, ("mcp-name", "a")], legacy, None));
+        assert!(
+            !check(&[("mcp-name", "b")], legacy, None) && !check(&[version, method, ("mcp-name", "a")], legacy, None)
+        );
         let definitions = Definitions::default();
         let listed = r#"{"tools":[{"name":"über","inputSchema":{"properties":{"region":{"x-mcp-header":"Region"},"n":{"x-mcp-header":"N"}}}}]}"#;
         let region = ("mcp-param-region", "eu");
         assert!(!check(&[version, method, name, region], call, Some(&definitions)), "it cannot be checked yet");
         definitions.filtered(listed, |_| true).unwrap();
         assert!(check(&[version, method, name, region, ("mcp-param-n", "42.0")], call, Some(&definitions)));
-        assert!(check(&[version, method, name, region, ("mcp-param-n", "42"), ("mcp-param-x", "1")], call, Some(&definitions)));
+        assert!(check(
+            &[version, method, name, region, ("mcp-param-n", "42"), ("mcp-param-x", "1")],
+            call,
+            Some(&definitions)
+        ));
         for wrong in [
             &[version, method, name, region][..],
             &[version, method, name, ("mcp-param-region", "us"), ("mcp-param-n", "42")],

@@ -77,7 +77,8 @@ impl<R: Relay> Child<R> {
     /// Since when nobody waits for anything of it, and nobody listens.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let routes = self.routes();
-        let is_used = !routes.waiting.is_empty() || routes.listener.as_ref().is_some_and(|listener| !listener.is_closed());
+        let is_used =
+            !routes.waiting.is_empty() || routes.listener.as_ref().is_some_and(|listener| !listener.is_closed());
         routes.last_used.filter(|_| !is_used)
     }
 
@@ -138,7 +139,7 @@ impl<R: Relay> Child<R> {
             };
             let decided = match line {
                 Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
-                Ok(Line::Text(text)) => relay.from_server(&self.session, &text).await,
+                Ok(Line::Text(text)) => relay.of_server(&self.session, &text).await,
                 Ok(Line::TooLong) => {
                     let why = "it sent an answer that is too long";
                     FromServer::Instead(relay.give_up(&self.session, None, why, true).await)

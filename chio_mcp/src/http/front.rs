@@ -46,7 +46,8 @@ impl Front {
         }
         for origin in headers.get_all(ORIGIN) {
             let origin = origin.to_str().unwrap_or_default();
-            let is_ours = || origin.parse::<Uri>().is_ok_and(|uri| uri.authority().is_some_and(|at| self.is_local(at.host())));
+            let is_ours =
+                || origin.parse::<Uri>().is_ok_and(|uri| uri.authority().is_some_and(|at| self.is_local(at.host())));
             if !self.origins.iter().any(|known| known.eq_ignore_ascii_case(origin)) && !is_ours() {
                 return Err("`Origin` is no page that may call");
             }
@@ -103,7 +104,9 @@ impl Front {
                     async move {
                         let answer = match front.check(request.headers()) {
                             Err(what) => refused(StatusCode::FORBIDDEN, what),
-                            Ok(()) if request.uri().path() != PATH => refused(StatusCode::NOT_FOUND, "there is nothing here"),
+                            Ok(()) if request.uri().path() != PATH => {
+                                refused(StatusCode::NOT_FOUND, "there is nothing here")
+                            }
                             Ok(()) if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) => {
                                 refused(StatusCode::METHOD_NOT_ALLOWED, "POST, GET and DELETE are understood")
                             }
@@ -173,7 +176,8 @@ pub(crate) fn refusal(refusal: &Refusal) -> Answer {
 
 /// An answer of our own to a message: its status is what MCP says that goes with its code.
 pub(crate) fn answered(text: String, headers: &HeaderMap) -> Answer {
-    let code = crate::json::Object::read(&text).ok().and_then(|object| object.object("error")?.get("code")?.parse().ok());
+    let code =
+        crate::json::Object::read(&text).ok().and_then(|object| object.object("error")?.get("code")?.parse().ok());
     let status = match code {
         Some(PARSE_ERROR | INVALID_REQUEST | check::HEADER_MISMATCH) => StatusCode::BAD_REQUEST,
         Some(METHOD_NOT_FOUND) if check::is_modern(headers) => StatusCode::NOT_FOUND,

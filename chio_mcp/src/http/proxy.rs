@@ -9,12 +9,12 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::mpsc::Sender;
 
+use super::HttpError;
 use super::body::{Reply, part, whole};
 use super::check::{self, SESSION};
 use super::front::{Answer, Front, answered, empty, events, is_events, is_json, json, message, refusal, refused};
 use super::sse::{Event, Reader};
 use super::upstream::{NoAnswer, Upstream, end_to_end};
-use super::HttpError;
 use crate::answer::{self, NO_ANSWER};
 use crate::message::{Kind, Message};
 use crate::relay::{FromClient, FromServer, Relay, Session};
@@ -39,16 +39,18 @@ pub async fn proxy<R: Relay>(
     front.serve(announce, move |request| Arc::clone(&between).handle(request)).await
 }
 
+type SharedSession<R> = Arc<Session<<R as Relay>::Waiting>>;
+
 struct Between<R: Relay> {
     relay: Arc<R>,
     upstream: Upstream,
-    sessions: Mutex<lru::LruCache<String, Arc<Session<R::Waiting>>>>,
+    sessions: Mutex<lru::LruCache<String, SharedSession<R>>>,
 }
 
 /// What one exchange is about.
 struct Exchange<R: Relay> {
     between: Arc<Between<R>>,
-    session: Arc<Session<R::Waiting>>,
+    session: SharedSession<R>,
     /// Whether its answer can still come by another stream.
     has_session: bool,
     /// The id of the request, if it is one.
@@ -57,7 +59,8 @@ struct Exchange<R: Relay> {
 }
 
 impl<R: Relay> Between<R> {
-    fn session(&self, headers: &HeaderMap) -> Result<(Arc<Session<R::Waiting>>, bool), Answer> {
+    #[allow(clippy::result_large_err)] // it is what is answered
+    fn session(&self, headers: &HeaderMap) -> Result<(SharedSession<R>, bool), Answer> {
         let mut named = headers.get_all(SESSION).iter();
         let Some(name) = named.next() else { return Ok((Arc::default(), false)) };
         let name = name.to_str().ok().filter(|name| name.len() <= 1024 && !name.is_empty());
@@ -101,7 +104,7 @@ impl<R: Relay> Between<R> {
         };
         let mut waiter = Waiter { between: Arc::clone(&self), session: Arc::clone(&session), id: id.clone() };
         let exchange = Exchange { between: self, session, has_session, id, headers };
-        let answer = match exchange.between.relay.from_client(&exchange.session, &text).await {
+        let answer = match exchange.between.relay.of_client(&exchange.session, &text).await {
             FromClient::Forward(text) => exchange.run(text).await,
             FromClient::Answer(text) => answered(text, &exchange.headers),
             FromClient::Drop => refused(StatusCode::BAD_REQUEST, "a request has an `id`"),
@@ -145,7 +148,7 @@ impl<R: Relay> Between<R> {
         }
     }
 
-    async fn remember(&self, name: String, session: Arc<Session<R::Waiting>>) {
+    async fn remember(&self, name: String, session: SharedSession<R>) {
         let old = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(name, session);
         if let Some((_, old)) = old {
             let _ = self.relay.give_up(&old, None, "there are too many sessions", true).await;
@@ -162,7 +165,7 @@ fn bad_gateway(id: &str, error: &NoAnswer) -> Answer {
 /// with the tool server, which is told so by that.
 struct Waiter<R: Relay> {
     between: Arc<Between<R>>,
-    session: Arc<Session<R::Waiting>>,
+    session: SharedSession<R>,
     id: Option<String>,
 }
 
@@ -203,7 +206,7 @@ impl<R: Relay> Exchange<R> {
     }
 
     async fn shown(&self, text: &[u8]) -> Passed {
-        match self.between.relay.from_server(&self.session, text).await {
+        match self.between.relay.of_server(&self.session, text).await {
             FromServer::Forward(text) => Passed::Texts(vec![text]),
             FromServer::Instead(texts) => Passed::Texts(texts),
             FromServer::Back(text) => Passed::Again(text),

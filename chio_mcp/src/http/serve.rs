@@ -94,7 +94,7 @@ impl<R: Relay> Drop for Waiter<R> {
             self.id
         );
         tokio::spawn(async move {
-            if let FromClient::Forward(text) = behind.relay.from_client(&child.session, text.as_bytes()).await {
+            if let FromClient::Forward(text) = behind.relay.of_client(&child.session, text.as_bytes()).await {
                 let _ = child.write(&text).await;
             }
         });
@@ -115,6 +115,7 @@ impl<R: Relay> Behind<R> {
     }
 
     /// The child of the session that the headers name; none where they name none.
+    #[allow(clippy::result_large_err)] // it is what is answered
     fn session(&self, headers: &HeaderMap) -> Result<Option<Arc<Child<R>>>, Answer> {
         let mut named = headers.get_all(SESSION).iter();
         let Some(name) = named.next() else { return Ok(None) };
@@ -126,10 +127,9 @@ impl<R: Relay> Behind<R> {
         alive.map(Some).ok_or_else(|| refused(StatusCode::NOT_FOUND, "there is no such session"))
     }
 
+    #[allow(clippy::result_large_err)] // it is what is answered
     fn begin(&self) -> Result<(String, Arc<Child<R>>), Answer> {
-        let busy = |what: &str| {
-            json(StatusCode::SERVICE_UNAVAILABLE, answer::error("null", UNAVAILABLE, what, None))
-        };
+        let busy = |what: &str| json(StatusCode::SERVICE_UNAVAILABLE, answer::error("null", UNAVAILABLE, what, None));
         let now = Instant::now();
         let idle = {
             let mut children = self.children();
@@ -148,7 +148,7 @@ impl<R: Relay> Behind<R> {
             tokio::spawn(async move { child.close().await });
         }
         let name = chio_core::crypto::random_hex().map_err(|_| busy("no session can be named"))?;
-        let child = self.start().map_err(|_| busy("the tool server cannot be started"))?;
+        let child = self.start().map_err(|()| busy("the tool server cannot be started"))?;
         self.children().sessions.insert(name.clone(), Arc::clone(&child));
         Ok((name, child))
     }
@@ -187,9 +187,8 @@ impl<R: Relay> Behind<R> {
             Ok(session) => session,
             Err(answer) => return answer,
         };
-        let (id, method) = match &read.kind {
-            Kind::Request { id, method } => (id, method),
-            _ => return self.hand_on(session, &headers, &text).await,
+        let Kind::Request { id, method } = &read.kind else {
+            return self.hand_on(session, &headers, &text).await;
         };
         let meta = read.params().and_then(|params| params.object("_meta"));
         let progress = meta.and_then(|meta| meta.get("progressToken").and_then(Key::read));
@@ -202,13 +201,14 @@ impl<R: Relay> Behind<R> {
             None if check::version(&read).is_none() => {
                 return refused(StatusCode::BAD_REQUEST, "the header `Mcp-Session-Id` is missing");
             }
-            None => match self.shared(&id.key, progress.as_ref()) {
-                Some(child) => (child, None),
-                None => {
+            None => {
+                if let Some(child) = self.shared(&id.key, progress.as_ref()) {
+                    (child, None)
+                } else {
                     let what = "too many requests of this id are under way";
                     return json(StatusCode::SERVICE_UNAVAILABLE, answer::error(id.text, UNAVAILABLE, what, None));
                 }
-            },
+            }
         };
         if child.is_in_the_way(&id.key, None) {
             return refused(StatusCode::BAD_REQUEST, "the `id` is that of a request that is still under way");
@@ -221,7 +221,7 @@ impl<R: Relay> Behind<R> {
             key: id.key.clone(),
             is_answered: true,
         };
-        let forward = match self.relay.from_client(&child.session, &text).await {
+        let forward = match self.relay.of_client(&child.session, &text).await {
             FromClient::Forward(text) => text,
             FromClient::Answer(text) => return answered(text, &headers),
             FromClient::Drop => return refused(StatusCode::BAD_REQUEST, "a request has an `id`"),
@@ -247,7 +247,7 @@ impl<R: Relay> Behind<R> {
             // Without a session there is nobody it could be about.
             return refused(StatusCode::BAD_REQUEST, "the header `Mcp-Session-Id` is missing");
         };
-        match self.relay.from_client(&child.session, text).await {
+        match self.relay.of_client(&child.session, text).await {
             FromClient::Forward(text) => match child.write(&text).await {
                 Ok(()) => empty(StatusCode::ACCEPTED),
                 Err(_) => refused(StatusCode::NOT_FOUND, "the session has ended"),
@@ -260,7 +260,9 @@ impl<R: Relay> Behind<R> {
     fn listen(&self, headers: &HeaderMap) -> Answer {
         let child = match self.session(headers) {
             Ok(Some(child)) => child,
-            Ok(None) => return refused(StatusCode::METHOD_NOT_ALLOWED, "without a session there is nothing to listen to"),
+            Ok(None) => {
+                return refused(StatusCode::METHOD_NOT_ALLOWED, "without a session there is nothing to listen to");
+            }
             Err(answer) => return answer,
         };
         let mut receiver = child.subscribe();

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn events_are_read_in_any_parts_and_written_the_same() {
-        let text = ": hello\n\nid: 1\nretry: 500\ndata: \n\nevent: message\nid: 2\ndata: {\"a\":1}\n\ndata: a\ndata: b\n\n";
+        let text =
+            ": hello\n\nid: 1\nretry: 500\ndata: \n\nevent: message\nid: 2\ndata: {\"a\":1}\n\ndata: a\ndata: b\n\n";
         for size in 1..text.len() {
             let mut reader = Reader::default();
             let events: Vec<_> = text.as_bytes().chunks(size).flat_map(|part| reader.read(part).unwrap()).collect();

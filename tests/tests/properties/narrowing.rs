@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chio_audit::ChainVerifier;
 use chio_core::capability::{CapabilityChain, CapabilityToken, Grant, Terms};
 use chio_core::crypto::Keypair;
 use chio_core::digest::Arguments;
 use chio_core::dpop::DpopProofBody;
-use chio_audit::ChainVerifier;
 use chio_kernel::config::TrustRoot;
 use chio_kernel::{Kernel, SignedCall};
 use chio_tests::evaluator::{self, Call, Counts};

@@ -1,13 +1,10 @@
 //! What is done to a chain of receipts is found, with the sequence number of the receipt; and what cannot be found is
 //! told of by the verifier, or is missed by whoever kept a later head.
 
+use chio_audit::{ChainReport, ChainVerifier, FaultKind, ReceiptFault};
 use chio_core::crypto::Keypair;
 use chio_core::digest::Digest;
-use chio_audit::{ChainReport, ChainVerifier, FaultKind, ReceiptFault};
-use chio_core::receipt::{
-    ChainHead, Decision, Event, Outcome, OutcomeStatus, Receipt,
-    Summary, Verdict,
-};
+use chio_core::receipt::{ChainHead, Decision, Event, Outcome, OutcomeStatus, Receipt, Summary, Verdict};
 use chio_tests::world::{NOW, kernel_key, thief};
 use proptest::prelude::*;
 use serde_json::{Value, json};

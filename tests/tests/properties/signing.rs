@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use chio_audit::ChainVerifier;
 use chio_core::capability::{CapabilityChain, CapabilityToken, Terms};
 use chio_core::crypto::{Keypair, P256Backend, P384Backend, SigningBackend};
 use chio_core::dpop::DpopProof;
-use chio_audit::ChainVerifier;
 use chio_core::receipt::Receipt;
 use chio_kernel::store::MemoryReceipts;
 use chio_kernel::{Kernel, Stores};

@@ -53,23 +53,21 @@ fn entry(args: &McpConfig) -> Result<Value, Failure> {
     if let Some(server_id) = &args.server_id {
         words.extend(["--server-id".to_owned(), server_id.clone()]);
     }
-    match &args.url {
-        Some(url) => words.extend(["--url".to_owned(), url.clone()]),
-        None => {
-            if args.root.is_empty() {
-                return Err(Failure::usage("a guard that trusts no key denies every call", "name the issuer's as --root"));
-            }
-            words.extend(["--".to_owned(), chio.clone(), "mcp".into(), "guard".into()]);
-            for root in &args.root {
-                words.extend(["--root".to_owned(), files::read_public_key(root)?.to_string()]);
-            }
-            if let Some(server_id) = &args.server_id {
-                words.extend(["--server-id".to_owned(), server_id.clone()]);
-            }
-            words.push("--".to_owned());
-            for word in &args.command {
-                words.push(text(word)?);
-            }
+    if let Some(url) = &args.url {
+        words.extend(["--url".to_owned(), url.clone()]);
+    } else if args.root.is_empty() {
+        return Err(Failure::usage("a guard that trusts no key denies every call", "name the issuer's as --root"));
+    } else {
+        words.extend(["--".to_owned(), chio.clone(), "mcp".into(), "guard".into()]);
+        for root in &args.root {
+            words.extend(["--root".to_owned(), files::read_public_key(root)?.to_string()]);
+        }
+        if let Some(server_id) = &args.server_id {
+            words.extend(["--server-id".to_owned(), server_id.clone()]);
+        }
+        words.push("--".to_owned());
+        for word in &args.command {
+            words.push(text(word)?);
         }
     }
     let mut entry = json!({"command": chio, "args": words});

@@ -53,7 +53,8 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
         printer.warning("no key is trusted, so every call will be denied", "name the issuer's as --root");
     }
     let guard = Guard::new(builder, options);
-    let guard = guard.map_err(|error| Failure::new(error, "name each --root once, and set the clock of this machine"))?;
+    let guard =
+        guard.map_err(|error| Failure::new(error, "name each --root once, and set the clock of this machine"))?;
     let kernel = guard.kernel().clone();
     let between = Between { front: &args.front, url: args.upstream.as_deref(), command: &args.command };
     let ended = between.run(guard);

@@ -20,8 +20,8 @@ pub(super) fn read(source: &Source) -> Result<Methods, Failure> {
         let column = before.chars().rev().take_while(|c| *c != '\n').count().saturating_add(1);
         Failure::new(format!("the methods {source}, line {line}, column {column}: {what}"), HELP)
     };
-    let table = DeTable::parse(&text)
-        .map_err(|error| wrong(error.span().map_or(0, |span| span.start), &error.message()))?;
+    let table =
+        DeTable::parse(&text).map_err(|error| wrong(error.span().map_or(0, |span| span.start), &error.message()))?;
     let mut methods = Methods::default();
     for (key, value) in table.get_ref() {
         let method = key.get_ref().as_ref();

@@ -82,7 +82,10 @@ impl Between<'_> {
                     Ok(Exit::Code(process::exit_code(ended)))
                 }
                 (None, Some(url)) => {
-                    chio_mcp::http::bridge(relay, (process::standard_input(), process::standard_output()), url).await.map(|()| Exit::Done).map_err(|error| failed(&error))
+                    chio_mcp::http::bridge(relay, (process::standard_input(), process::standard_output()), url)
+                        .await
+                        .map(|()| Exit::Done)
+                        .map_err(|error| failed(&error))
                 }
                 (Some(front), None) => chio_mcp::http::serve(relay, front, self.command, announce)
                     .await

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 
-use chio_core::crypto::PublicKey;
 use chio_audit::{ChainReport, ChainVerifier};
+use chio_core::crypto::PublicKey;
 use chio_core::receipt::{MAX_RECEIPT_BYTES, Receipt};
 
 use crate::exit::Failure;
