@@ -16,10 +16,10 @@ use crate::action::Action;
 use crate::answer::{self, Asked, DenyAs, NO_ANSWER};
 use crate::definitions::Definitions;
 use crate::json::{Object, one_line, quoted};
-use crate::message::{INVALID_PARAMS, Id, Key, Kind, METHOD_NOT_FOUND, Message, Refusal};
+use crate::message::{INVALID_PARAMS, Id, Kind, METHOD_NOT_FOUND, Message, Refusal, cancelled};
 use crate::meta;
 use crate::methods::{Methods, Rule};
-use crate::relay::{FromClient, FromServer, Relay, Session, is_meant_as_message, with_params};
+use crate::relay::{FromClient, FromServer, Relay, Session, Waits, is_meant_as_message, with_params};
 
 /// What the owner of a guard decides.
 #[derive(Clone, Debug)]
@@ -70,6 +70,12 @@ pub enum Waiting {
     Call(Box<AuthorizedCall>),
     /// Its client does not wait any more. Its id stays taken, so that a late answer is nobody else's.
     Cancelled,
+}
+
+impl Waits for Waiting {
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
 }
 
 /// The tool server as the kernel sees it: the guard dispatches to it.
@@ -194,9 +200,8 @@ impl Guard {
         answer::denial(asked, denied, self.options.deny_as, nonce)
     }
 
-    async fn cancelled(&self, session: &Session<Waiting>, message: &Message<'_>) {
-        let id = message.params().and_then(|params| params.get("requestId")).and_then(Key::read);
-        let Some(id) = id else { return };
+    async fn cancel(&self, session: &Session<Waiting>, message: &Message<'_>) {
+        let Some(id) = cancelled(message) else { return };
         let was = session.change(&id, |entry| match entry {
             // What is not sent on yet cannot be cancelled: this message comes before it.
             Waiting::Deciding => None,
@@ -270,9 +275,7 @@ impl Relay for Guard {
                 self.request(session, &message, id, method).await.unwrap_or_else(FromClient::Answer)
             }
             Kind::Notification { method } if method.starts_with("notifications/") => {
-                if method == "notifications/cancelled" {
-                    self.cancelled(session, &message).await;
-                }
+                self.cancel(session, &message).await;
                 let Some(params) = message.object.get("params") else {
                     return FromClient::Forward(one_line(message.object.text()));
                 };

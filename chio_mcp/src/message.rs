@@ -126,6 +126,16 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The id of the request that a notification cancels.
+pub(crate) fn cancelled(message: &Message<'_>) -> Option<Key> {
+    match &message.kind {
+        Kind::Notification { method } if method == "notifications/cancelled" => {
+            message.params()?.get("requestId").and_then(Key::read)
+        }
+        _ => None,
+    }
+}
+
 impl Key {
     /// The key of an id as it is written; none where it is neither a string nor a number.
     pub(crate) fn read(text: &str) -> Option<Self> {

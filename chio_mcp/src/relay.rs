@@ -36,7 +36,7 @@ pub enum FromServer {
 /// A guard or a signer.
 pub trait Relay: Send + Sync + 'static {
     /// What is remembered of a request until it is answered.
-    type Waiting: Send + 'static;
+    type Waiting: Waits;
 
     /// A message of the client.
     fn of_client(&self, session: &Session<Self::Waiting>, text: &[u8]) -> impl Future<Output = FromClient> + Send;
@@ -60,6 +60,13 @@ pub trait Relay: Send + Sync + 'static {
     }
 }
 
+/// What is remembered of a request.
+pub trait Waits: Send + 'static {
+    /// Whether nobody waits for its answer any more. Its id stays taken, but not for ever: such requests are forgotten where
+    /// there are too many.
+    fn is_over(&self) -> bool;
+}
+
 /// The requests under way between one client and one tool server.
 #[derive(Debug)]
 pub struct Session<W> {
@@ -78,7 +85,7 @@ impl<W> Default for Session<W> {
     }
 }
 
-impl<W> Session<W> {
+impl<W: Waits> Session<W> {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry<W>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,6 +96,9 @@ impl<W> Session<W> {
         let mut all = self.lock();
         if all.contains_key(&id.key) {
             return refuse("the `id` is that of a request that is still under way");
+        }
+        if all.len() >= MAX_UNDER_WAY {
+            all.retain(|_, entry| !entry.waiting.is_over());
         }
         if all.len() >= MAX_UNDER_WAY {
             return refuse("too many requests are under way");
@@ -118,7 +128,11 @@ impl<W> Session<W> {
 
     /// Whether a request of this id is under way.
     pub fn has(&self, id: &str) -> bool {
-        Key::read(id).is_some_and(|key| self.lock().contains_key(&key))
+        Key::read(id).is_some_and(|key| self.has_key(&key))
+    }
+
+    pub(crate) fn has_key(&self, key: &Key) -> bool {
+        self.lock().contains_key(key)
     }
 
     /// How many requests are under way.

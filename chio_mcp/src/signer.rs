@@ -14,10 +14,10 @@ use crate::action::Action;
 use crate::answer::{self, NO_ANSWER, RECEIPT_INVALID};
 use crate::json::{Object, one_line, string};
 use crate::keeper::{Keeper, Signed};
-use crate::message::{INVALID_PARAMS, Kind, Message, Refusal};
+use crate::message::{INVALID_PARAMS, Kind, Message, Refusal, cancelled};
 use crate::meta;
 use crate::methods::is_presented;
-use crate::relay::{FromClient, FromServer, Relay, Session, with_params};
+use crate::relay::{FromClient, FromServer, Relay, Session, Waits, with_params};
 
 /// The signer of one agent, for one tool server.
 pub struct Signer {
@@ -38,6 +38,13 @@ pub struct Waiting {
     /// The request as the client sent it, until it was signed a second time.
     request: Option<String>,
     signed: Option<Signed>,
+    is_over: bool,
+}
+
+impl Waits for Waiting {
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
 }
 
 impl fmt::Debug for Signer {
@@ -143,7 +150,7 @@ impl Signer {
         let request = Message::read(request.as_bytes()).ok()?;
         let Kind::Request { id: asked, method } = &request.kind else { return None };
         let (text, signed) = self.sign(&request, asked.text, method).ok()?;
-        session.begin(id, Waiting { request: None, signed: Some(signed) }).ok()?;
+        session.begin(id, Waiting { request: None, signed: Some(signed), is_over: false }).ok()?;
         Some(text)
     }
 
@@ -175,7 +182,12 @@ impl Relay for Signer {
             Err(refusal) => return FromClient::Answer(answer::refusal(&refusal)),
         };
         let plain = || one_line(message.object.text());
-        let Kind::Request { id, method } = &message.kind else { return FromClient::Forward(plain()) };
+        let Kind::Request { id, method } = &message.kind else {
+            if let Some(id) = cancelled(&message) {
+                session.change(&id, |waiting| (waiting.request, waiting.is_over) = (None, true));
+            }
+            return FromClient::Forward(plain());
+        };
         let signed = if is_presented(method) {
             self.sign(&message, id.text, method).map(|(text, signed)| (text, Some(signed)))
         } else {
@@ -183,7 +195,7 @@ impl Relay for Signer {
         };
         let begun = signed.and_then(|(text, signed)| {
             let request = signed.as_ref().map(|_| message.object.text().to_owned());
-            session.begin(id, Waiting { request, signed }).map(|()| text)
+            session.begin(id, Waiting { request, signed, is_over: false }).map(|()| text)
         });
         begun.map_or_else(|refusal| FromClient::Answer(answer::refusal(&refusal)), FromClient::Forward)
     }

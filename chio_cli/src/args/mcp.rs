@@ -27,6 +27,9 @@ pub(crate) enum Mcp {
     Config(McpConfig),
     /// List the tools of a server, with the digests that a grant can pin
     Tools(McpTools),
+    /// Become a command that ends when whoever started it does
+    #[command(hide = true)]
+    Exec(McpExec),
 }
 
 const GUARD: &str = "\
@@ -183,6 +186,15 @@ pub(crate) struct McpConfig {
     pub(crate) url: Option<String>,
     /// The tool server to guard, and its arguments
     #[arg(last = true, value_name = "SERVER", required_unless_present = "url")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct McpExec {
+    /// Who started it
+    pub(crate) parent: u32,
+    /// The command, and its arguments
+    #[arg(last = true, required = true)]
     pub(crate) command: Vec<OsString>,
 }
 

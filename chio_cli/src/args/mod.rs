@@ -16,7 +16,9 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::calls::{Call, CallArgs, Sign, Verify};
 #[cfg(unix)]
-pub(crate) use self::mcp::{ClientName, DenyAsName, Front, Mcp, McpConfig, McpGuard, McpSign, McpTools, ModeName};
+pub(crate) use self::mcp::{
+    ClientName, DenyAsName, Front, Mcp, McpConfig, McpExec, McpGuard, McpSign, McpTools, ModeName,
+};
 pub(crate) use self::show::{
     Completions, DecisionName, Explain, Inspect, KindName, Man, Receipts, ReceiptsFilter, ReceiptsList, ReceiptsShow,
     ReceiptsVerify,

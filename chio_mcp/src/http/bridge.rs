@@ -1,5 +1,6 @@
 //! A client on standard input and output, and a tool server over HTTP.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc::{Sender, channel};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::HttpError;
@@ -22,7 +23,7 @@ use super::upstream::Upstream;
 use crate::answer;
 use crate::definitions::Definitions;
 use crate::lines::{Line, Lines};
-use crate::message::{INVALID_REQUEST, Kind, Message};
+use crate::message::{INVALID_REQUEST, Key, Kind, Message, cancelled};
 use crate::pump::MAX_MESSAGE_BYTES;
 use crate::relay::{FromClient, FromServer, Relay, Session};
 
@@ -52,6 +53,7 @@ pub async fn bridge<R: Relay>(
         version: Mutex::default(),
         definitions: Definitions::default(),
         is_listening: AtomicBool::new(false),
+        under_way: Mutex::default(),
         sender,
     });
     let mut out = client.1;
@@ -81,11 +83,21 @@ pub async fn bridge<R: Relay>(
         };
         match decided {
             FromClient::Forward(text) => {
-                let is_request =
-                    Message::read(text.as_bytes()).is_ok_and(|message| matches!(message.kind, Kind::Request { .. }));
+                let Ok(message) = Message::read(text.as_bytes()) else { continue };
                 let bridge = Arc::clone(&bridge);
-                if is_request {
-                    asked.spawn(async move { bridge.ask(text).await });
+                if let Kind::Request { id, .. } = &message.kind {
+                    let is_modern = check::version(&message).is_some();
+                    let (key, asking, sent) = (id.key.clone(), Arc::clone(&bridge), text.clone());
+                    let task = asked.spawn(async move { asking.ask(sent).await });
+                    let mut under_way = bridge.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+                    under_way.retain(|_, (task, _)| !task.is_finished());
+                    under_way.insert(key, (task, is_modern));
+                } else if let Some(task) = cancelled(&message).and_then(|id| bridge.take_modern(&id)) {
+                    // In the revisions without sessions, to go away is to cancel.
+                    task.abort();
+                    let params = message.params();
+                    let id = params.as_ref().and_then(|params| params.get("requestId"));
+                    let _ = bridge.relay.give_up(&bridge.session, id, "it was cancelled", true).await;
                 } else {
                     // What comes after it may rely on it.
                     bridge.tell(&mut asked, text).await;
@@ -113,10 +125,18 @@ struct Bridge<R: Relay> {
     version: Mutex<Option<HeaderValue>>,
     definitions: Definitions,
     is_listening: AtomicBool,
+    /// The requests under way, and whether each is of a revision without sessions.
+    under_way: Mutex<HashMap<Key, (AbortHandle, bool)>>,
     sender: Sender<String>,
 }
 
 impl<R: Relay> Bridge<R> {
+    fn take_modern(&self, id: &Key) -> Option<AbortHandle> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_modern = under_way.get(id).is_some_and(|(_, is_modern)| *is_modern);
+        under_way.remove(id).filter(|_| is_modern).map(|(task, _)| task)
+    }
+
     async fn say(&self, text: String) {
         // A client that is gone is seen by who reads from it.
         let _ = self.sender.send(text).await;

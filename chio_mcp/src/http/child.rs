@@ -82,6 +82,11 @@ impl<R: Relay> Child<R> {
         routes.last_used.filter(|_| !is_used)
     }
 
+    /// Whether somebody waits for something of it.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.routes().waiting.is_empty()
+    }
+
     /// Whether this request could not be told from one that is under way.
     pub(crate) fn is_in_the_way(&self, id: &Key, progress: Option<&Key>) -> bool {
         let routes = self.routes();

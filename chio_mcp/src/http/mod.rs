@@ -33,6 +33,12 @@ pub use self::serve::serve;
 /// The path of the one endpoint.
 pub const PATH: &str = "/mcp";
 
+/// Whether this is a URL of an HTTP server, as far as can be seen.
+/// Fails where it is not.
+pub fn check_url(url: &str) -> Result<(), HttpError> {
+    upstream::read(url).map(|_| ())
+}
+
 /// Why there is no HTTP.
 #[derive(Debug)]
 pub enum HttpError {

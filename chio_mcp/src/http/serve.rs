@@ -161,9 +161,15 @@ impl<R: Relay> Behind<R> {
     fn shared(&self, id: &Key, progress: Option<&Key>) -> Option<Arc<Child<R>>> {
         let mut children = self.children();
         children.shared.retain(|child| !child.has_ended());
-        let free = children.shared.iter().find(|child| !child.is_in_the_way(id, progress)).map(Arc::clone);
-        if free.is_some() || children.shared.len() >= MAX_SHARED {
-            return free;
+        let is_free = |child: &&Arc<Child<R>>| !child.is_in_the_way(id, progress) && !child.session.has_key(id);
+        if let Some(free) = children.shared.iter().find(is_free) {
+            return Some(Arc::clone(free));
+        }
+        if children.shared.len() >= MAX_SHARED {
+            // One in which nothing but what was cancelled is in the way makes room for another.
+            let spent = children.shared.iter().position(|child| !child.is_waited_for())?;
+            let spent = children.shared.remove(spent);
+            tokio::spawn(async move { spent.close().await });
         }
         let child = self.start().ok()?;
         children.shared.push(Arc::clone(&child));

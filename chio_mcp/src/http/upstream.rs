@@ -31,12 +31,7 @@ pub(crate) struct NoAnswer {
 
 impl Upstream {
     pub(crate) fn new(url: &str) -> Result<Self, HttpError> {
-        let wrong = || HttpError::Url(chio_core::error::excerpt(url));
-        let url: Uri = url.parse().map_err(|_| wrong())?;
-        let is_http = matches!(url.scheme_str(), Some("http" | "https"));
-        if !is_http || url.authority().is_none_or(|at| at.as_str().contains('@')) {
-            return Err(wrong());
-        }
+        let url = read(url)?;
         let connector = hyper_rustls::HttpsConnectorBuilder::new();
         let connector = if url.scheme_str() == Some("https") {
             connector.with_native_roots().map_err(HttpError::Tls)?.https_only().enable_http1().build()
@@ -75,6 +70,15 @@ impl Upstream {
             NoAnswer { is_reached: !error.is_connect(), why }
         })
     }
+}
+
+pub(super) fn read(url: &str) -> Result<Uri, HttpError> {
+    let wrong = || HttpError::Url(chio_core::error::excerpt(url));
+    let url: Uri = url.parse().map_err(|_| wrong())?;
+    let is_http = matches!(url.scheme_str(), Some("http" | "https"));
+    // Who speaks is not said in a URL: others see it.
+    let is_anonymous = url.authority().is_some_and(|at| !at.as_str().contains('@'));
+    if is_http && is_anonymous { Ok(url) } else { Err(wrong()) }
 }
 
 /// Headers of one connection, and of who speaks on it: those of the next one are its own.

@@ -16,4 +16,10 @@ mod receipts;
 
 mod streams;
 
+mod running;
+
+mod processes;
+
+mod http;
+
 mod peers;

@@ -96,7 +96,8 @@ fn filesystem(peers: &Path, place: &Place) -> Server {
     for number in 0..1000 {
         place.write(&format!("docs/f-{number}"), place.path(&format!("docs/f-{number}")).to_string_lossy().as_bytes());
     }
-    place.write("docs/large", "0123456789abcde\n".repeat(5 << 16));
+    // Its text comes twice in the result, and the oldest of the clients reads no more than ten mebibytes.
+    place.write("docs/large", "0123456789abcde\n".repeat(11 << 14));
     let docs_text = docs.to_string_lossy().into_owned();
     Server {
         name: "filesystem",

@@ -7,7 +7,7 @@ use chio_kernel::{Kernel, Stores};
 use chio_mcp::{DenyAs, Guard, GuardOptions};
 
 use super::ledger::ReceiptFile;
-use super::{Between, log, methods, not_standard_input};
+use super::{Between, check_url, log, methods, not_standard_input};
 use crate::args::{DenyAsName, McpGuard, ModeName};
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -48,6 +48,7 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     if let Some(key) = key {
         builder = builder.signing_key(key);
     }
+    check_url(args.upstream.as_deref())?;
     log();
     if args.root.is_empty() && options.mode == Mode::Enforce {
         printer.warning("no key is trusted, so every call will be denied", "name the issuer's as --root");

@@ -2,6 +2,8 @@
 
 mod config;
 
+mod exec;
+
 mod guard;
 
 mod ledger;
@@ -29,6 +31,7 @@ pub(crate) fn run(args: Mcp, printer: &Printer) -> Result<Exit, Failure> {
         Mcp::Sign(args) => sign::run(&args),
         Mcp::Config(args) => config::run(&args, printer),
         Mcp::Tools(args) => tools::run(&args, printer),
+        Mcp::Exec(args) => exec::run(&args),
     }
 }
 
@@ -75,10 +78,13 @@ impl Between<'_> {
             hosts: self.front.allow_host.clone(),
         });
         let relay = std::sync::Arc::new(relay);
+        let command = &exec::wrapped(self.command)?;
         let exit = runtime.block_on(async {
             match (front, self.url) {
                 (None, None) => {
-                    let ended = process::run(&*relay, self.command).await.map_err(|error| self.not_started(&error))?;
+                    let ended = process::run(&*relay, command).await;
+                    let ended =
+                        ended.map_err(|error| Failure::new(error, "this machine has no room for another process"))?;
                     Ok(Exit::Code(process::exit_code(ended)))
                 }
                 (None, Some(url)) => {
@@ -87,7 +93,7 @@ impl Between<'_> {
                         .map(|()| Exit::Done)
                         .map_err(|error| failed(&error))
                 }
-                (Some(front), None) => chio_mcp::http::serve(relay, front, self.command, announce)
+                (Some(front), None) => chio_mcp::http::serve(relay, front, command, announce)
                     .await
                     .map(|()| Exit::Done)
                     .map_err(|error| failed(&error)),
@@ -101,12 +107,10 @@ impl Between<'_> {
         runtime.shutdown_background();
         exit
     }
+}
 
-    fn not_started(&self, error: &std::io::Error) -> Failure {
-        let program = self.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-        let what = format!("`{}` cannot be started: {error}", chio_core::error::excerpt(&program));
-        Failure::new(what, "is it installed, and on the PATH of whoever starts this?")
-    }
+fn check_url(url: Option<&str>) -> Result<(), Failure> {
+    url.map_or(Ok(()), chio_mcp::http::check_url).map_err(|error| failed(&error))
 }
 
 fn announce(address: std::net::SocketAddr) {

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 
 use chio_mcp::{Keeper, Signer};
 
-use super::{Between, log, not_standard_input};
+use super::{Between, check_url, log, not_standard_input};
 use crate::args::McpSign;
 use crate::commands::sign::check_holder;
 use crate::exit::{Exit, Failure};
@@ -26,6 +26,7 @@ pub(super) fn run(args: &McpSign) -> Result<Exit, Failure> {
         })?;
         signer = signer.keeping(Keeper::new(kernel, file));
     }
+    check_url(args.url.as_deref())?;
     log();
     Between { front: &args.front, url: args.url.as_deref(), command: &args.command }.run(signer)
 }

@@ -12,7 +12,8 @@ pub(super) fn run(args: &McpTools, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another process"))?;
     let program = args.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-    let tools = runtime.block_on(chio_mcp::survey::tools(&args.command)).map_err(|error| {
+    let command = super::exec::wrapped(&args.command)?;
+    let tools = runtime.block_on(chio_mcp::survey::tools(&command)).map_err(|error| {
         let what = format!("`{}`: {error}", chio_core::error::excerpt(&program));
         Failure::new(what, "run the server by itself to see what it says")
     })?;
