@@ -20,11 +20,22 @@ use tokio::time::{sleep, timeout};
 use crate::pump::pump;
 use crate::relay::Relay;
 
-/// How long a tool server may take to end by itself after its input has ended: 5 s. Then it is asked to (SIGTERM).
-pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a command may take to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// By itself, after its input has ended or a signal was handed on to it. Then it is asked to (SIGTERM).
+    pub by_itself: Duration,
+    /// After it was asked. Then it is made to (SIGKILL).
+    pub asked: Duration,
+}
 
-/// How long it may take after it was asked: 2 s. Then it is made to (SIGKILL).
-pub const LAST_PATIENCE: Duration = Duration::from_secs(2);
+impl Patience {
+    /// For a tool server: 5 s and 2 s.
+    pub const TOOL_SERVER: Self = Self { by_itself: Duration::from_secs(5), asked: Duration::from_secs(2) };
+
+    /// For what may have a tool server to end itself, such as a guard: 10 s and 8 s.
+    pub const GUARD: Self = Self { by_itself: Duration::from_secs(10), asked: Duration::from_secs(8) };
+}
 
 /// How long what it printed before it ended may take to come: 200 ms. Its own children may hold the stream open.
 const LINGER: Duration = Duration::from_millis(200);
@@ -60,18 +71,17 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended: for as long as [`PATIENCE`], then it is asked, and after [`LAST_PATIENCE`] made to.
-    pub async fn end(mut self) -> io::Result<ExitStatus> {
-        match timeout(PATIENCE, self.child.wait()).await {
+    /// Waits until it has ended: by itself, then as it is asked, and then as it is made to.
+    pub async fn end(mut self, patience: Patience) -> io::Result<ExitStatus> {
+        match timeout(patience.by_itself, self.child.wait()).await {
             Ok(ended) => self.ended(ended),
-            Err(_) => self.make_end().await,
+            Err(_) => self.make_end(patience).await,
         }
     }
 
-    /// Asks it to end, and after [`LAST_PATIENCE`] makes it.
-    async fn make_end(mut self) -> io::Result<ExitStatus> {
+    async fn make_end(mut self, patience: Patience) -> io::Result<ExitStatus> {
         self.signal(Signal::TERM);
-        let ended = if let Ok(ended) = timeout(LAST_PATIENCE, self.child.wait()).await {
+        let ended = if let Ok(ended) = timeout(patience.asked, self.child.wait()).await {
             ended
         } else {
             self.signal(Signal::KILL);
@@ -97,7 +107,7 @@ impl Drop for Process {
 /// Runs a relay between our standard input and output and a command, until one of them ends. Signals that would end us are
 /// handed on to it.
 /// Returns how the command ended. Fails where it cannot be started.
-pub async fn run<R: Relay>(relay: &R, command: &[std::ffi::OsString]) -> io::Result<ExitStatus> {
+pub async fn run<R: Relay>(relay: &R, command: &[std::ffi::OsString], patience: Patience) -> io::Result<ExitStatus> {
     let (mut process, stdout, stdin) = Process::start(command)?;
     let client_ended = Notify::new();
     let mut interrupts = Interrupts::new()?;
@@ -116,16 +126,16 @@ pub async fn run<R: Relay>(relay: &R, command: &[std::ffi::OsString]) -> io::Res
                     let _ = timeout(LINGER, &mut relayed).await;
                     return process.ended(status);
                 }
-                () = impatient(&client_ended) => break true,
+                () = impatient(&client_ended, patience) => break true,
             }
         }
     };
-    if is_late { process.make_end().await } else { process.end().await }
+    if is_late { process.make_end(patience).await } else { process.end(patience).await }
 }
 
-async fn impatient(client_ended: &Notify) {
+async fn impatient(client_ended: &Notify, patience: Patience) {
     client_ended.notified().await;
-    sleep(PATIENCE).await;
+    sleep(patience.by_itself).await;
 }
 
 /// The exit code of a command that ended so: 128 and the signal, where it was one.

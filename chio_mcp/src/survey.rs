@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::json::{Object, items, quoted};
 use crate::lines::{Line, Lines};
 use crate::message::{Kind, Message};
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::pump::MAX_MESSAGE_BYTES;
 
 /// A tool as its server defines it.
@@ -40,7 +40,7 @@ pub async fn tools(command: &[OsString]) -> io::Result<Vec<Tool>> {
     let mut server = Server { lines: Lines::new(stdout, MAX_MESSAGE_BYTES), stdin, id: 0 };
     let tools = server.tools().await;
     drop(server);
-    process.end().await?;
+    process.end(process::Patience::TOOL_SERVER).await?;
     tools
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use crate::json::Object;
 use crate::lines::{Line, Lines};
 use crate::message::{Key, Kind, Message};
-use crate::process::Process;
+use crate::process::{Patience, Process};
 use crate::pump::MAX_MESSAGE_BYTES;
 use crate::relay::{FromServer, Relay, Session};
 
@@ -173,7 +173,7 @@ impl<R: Relay> Child<R> {
             routes.waiting.clear();
             routes.listener = None;
         }
-        if let Err(error) = process.end().await {
+        if let Err(error) = process.end(Patience::TOOL_SERVER).await {
             tracing::warn!("the tool server cannot be waited for: {error}");
         }
     }

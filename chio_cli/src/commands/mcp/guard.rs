@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chio_kernel::config::Mode;
 use chio_kernel::{Kernel, Stores};
+use chio_mcp::process::Patience;
 use chio_mcp::{DenyAs, Guard, GuardOptions};
 
 use super::ledger::ReceiptFile;
@@ -57,7 +58,8 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     let guard =
         guard.map_err(|error| Failure::new(error, "name each --root once, and set the clock of this machine"))?;
     let kernel = guard.kernel().clone();
-    let between = Between { front: &args.front, url: args.upstream.as_deref(), command: &args.command };
+    let patience = Patience::TOOL_SERVER;
+    let between = Between { front: &args.front, url: args.upstream.as_deref(), command: &args.command, patience };
     let ended = between.run(guard);
     // Denials that were only counted so far get their receipt.
     if let Err(error) = pollster::block_on(kernel.flush()) {

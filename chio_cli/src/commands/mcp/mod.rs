@@ -17,8 +17,9 @@ mod tools;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
+use chio_mcp::Relay;
 use chio_mcp::http::{Front, HttpError};
-use chio_mcp::{Relay, process};
+use chio_mcp::process::{self, Patience};
 
 use crate::args::{Front as FrontArgs, Mcp};
 use crate::exit::{Exit, Failure};
@@ -65,6 +66,7 @@ struct Between<'a> {
     /// A tool server over HTTP.
     url: Option<&'a str>,
     command: &'a [OsString],
+    patience: Patience,
 }
 
 impl Between<'_> {
@@ -82,7 +84,7 @@ impl Between<'_> {
         let exit = runtime.block_on(async {
             match (front, self.url) {
                 (None, None) => {
-                    let ended = process::run(&*relay, command).await;
+                    let ended = process::run(&*relay, command, self.patience).await;
                     let ended =
                         ended.map_err(|error| Failure::new(error, "this machine has no room for another process"))?;
                     Ok(Exit::Code(process::exit_code(ended)))

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 
+use chio_mcp::process::Patience;
 use chio_mcp::{Keeper, Signer};
 
 use super::{Between, check_url, log, not_standard_input};
@@ -28,5 +29,6 @@ pub(super) fn run(args: &McpSign) -> Result<Exit, Failure> {
     }
     check_url(args.url.as_deref())?;
     log();
-    Between { front: &args.front, url: args.url.as_deref(), command: &args.command }.run(signer)
+    let patience = Patience::GUARD;
+    Between { front: &args.front, url: args.url.as_deref(), command: &args.command, patience }.run(signer)
 }
