@@ -87,7 +87,9 @@ fn what_a_guide_tells_to_type_does_what_it_says() {
             std::iter::once(bin.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
         )
         .unwrap();
-        let all = documents::run(&script, |bash| bash.current_dir(place.path("")).env("PATH", path).env("HOME", place.path("")));
+        let all = documents::run(&script, |bash| {
+            bash.current_dir(place.path("")).env("PATH", path).env("HOME", place.path(""))
+        });
         let mut rest = all.as_str();
         for pair in blocks.windows(2) {
             let [sh, said] = pair else { continue };

@@ -23,3 +23,5 @@ mod processes;
 mod http;
 
 mod peers;
+
+mod peers_http;

@@ -194,14 +194,14 @@ fn git(peers: &Path, place: &Place) -> Server {
 
 /// A client, and the revisions that it is asked to speak.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Client {
+pub enum Client {
     TypeScript1,
     TypeScript2(&'static str),
     Python(&'static str),
 }
 
 impl Client {
-    const ALL: [Self; 5] = [
+    pub const ALL: [Self; 5] = [
         Self::TypeScript1,
         Self::TypeScript2("legacy"),
         Self::TypeScript2("modern"),
@@ -225,7 +225,7 @@ impl Client {
     }
 
     /// Runs its steps over a server's command, or a URL.
-    fn run(self, peers: &Path, place: &Place, server: &[String], steps: &Value) -> Value {
+    pub fn run(self, peers: &Path, place: &Place, server: &[String], steps: &Value) -> Value {
         let mut command = self.command(peers);
         match server {
             [url] if url.starts_with("http") => command.args(["--url", url]),
@@ -243,7 +243,7 @@ impl Client {
     }
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
@@ -281,7 +281,7 @@ fn said(log: &Path) -> Vec<Value> {
 }
 
 /// An answer without what the guard put into it, and the order of members that have none.
-fn without_receipts(step: &Value) -> Value {
+pub fn without_receipts(step: &Value) -> Value {
     fn clean(value: &mut Value) {
         if let Some(meta) = value.get_mut("_meta").and_then(Value::as_object_mut) {
             meta.retain(|name, _| !name.starts_with("dev.chio/"));

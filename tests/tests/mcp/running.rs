@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,12 +39,17 @@ pub struct Running {
     lines: Receiver<String>,
     told: Arc<Mutex<String>>,
     heard: Receiver<String>,
+    listens: Mutex<Option<SocketAddr>>,
 }
 
 impl Running {
     /// Runs `chio` with these words.
     pub fn chio(place: &Place, words: &[&str]) -> Self {
-        let mut command = place.command(chio());
+        Self::start(place.command(chio()), words)
+    }
+
+    /// Runs a command with these words.
+    pub fn start(mut command: Command, words: &[&str]) -> Self {
         command.args(words).stdin(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (sender, lines) = channel();
@@ -60,7 +65,7 @@ impl Running {
             }
         });
         let stdin = child.stdin.take();
-        Self { child, stdin, lines, told, heard }
+        Self { child, stdin, lines, told, heard, listens: Mutex::default() }
     }
 
     /// A guard before the tool server, or before what is named.
@@ -109,6 +114,30 @@ impl Running {
 
     pub fn told(&self) -> String {
         self.told.lock().unwrap().clone()
+    }
+
+    /// The address that it said before that it listens at.
+    pub fn known_address(&self) -> SocketAddr {
+        if let Some(address) = *self.listens.lock().unwrap() {
+            return address;
+        }
+        let address = self.address();
+        *self.listens.lock().unwrap() = Some(address);
+        address
+    }
+
+    /// Whether it ends with an error, or else what is asked of it at its address.
+    pub fn refuses_or(&mut self, asked: impl FnOnce(SocketAddr) -> bool) -> bool {
+        loop {
+            match self.heard.recv_timeout(LONG) {
+                Ok(line) if line.starts_with("listening on http://") => {
+                    let address = line.trim_start_matches("listening on http://").trim_end_matches("/mcp");
+                    return asked(address.parse().unwrap());
+                }
+                Ok(_) => {}
+                Err(_) => return !self.wait().success(),
+            }
+        }
     }
 
     /// The address that it listens at.
