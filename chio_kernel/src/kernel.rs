@@ -433,6 +433,21 @@ impl AuthorizedCall {
         }
         receipt
     }
+
+    /// The same, with the receipt of the decision before that of the outcome. It is signed where the other does not follow
+    /// it at once, and so does not cover it by itself.
+    pub async fn finish_both(
+        self,
+        status: OutcomeStatus,
+        result_hash: Option<Digest>,
+    ) -> Result<[Receipt; 2], KernelError> {
+        let (mut decision, key) = (self.receipt.clone(), Arc::clone(&self.kernel.parts.ledger.key));
+        let outcome = self.finish(status, result_hash).await?;
+        if outcome.body.sequence != decision.body.sequence.saturating_add(1) {
+            decision.signature = decision.body.canonical().ok().and_then(|bytes| key.sign(&bytes).ok());
+        }
+        Ok([decision, outcome])
+    }
 }
 
 impl fmt::Debug for AuthorizedCall {

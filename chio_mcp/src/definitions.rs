@@ -1,6 +1,6 @@
 //! Lists of tools: the definition of each tool is remembered, and a list shows what a capability grants.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use chio_core::canonical::{self, Limits};
@@ -70,9 +70,10 @@ impl Definitions {
         let object = Object::read(result).map_err(|_| "the result is no object")?;
         let tools = object.get("tools").and_then(items).ok_or("its `tools` are no array")?;
         let mut named = Vec::with_capacity(tools.len());
+        let mut names = HashSet::with_capacity(tools.len());
         for tool in tools {
             let name = Object::read(tool).ok().and_then(|tool| tool.string("name")).ok_or("a tool has no `name`")?;
-            if named.iter().any(|(other, _)| *other == name) {
+            if !names.insert(name.clone()) {
                 return Err("a tool is named twice");
             }
             self.note(&name, tool);

@@ -19,7 +19,7 @@ use crate::json::{Object, one_line, quoted};
 use crate::message::{INVALID_PARAMS, Id, Kind, METHOD_NOT_FOUND, Message, Refusal, cancelled};
 use crate::meta;
 use crate::methods::{Methods, Rule};
-use crate::relay::{FromClient, FromServer, Relay, Session, Waits, is_meant_as_message, with_params};
+use crate::relay::{FromClient, FromServer, Relay, Session, Waits, answered, is_meant_as_message, with_params};
 
 /// What the owner of a guard decides.
 #[derive(Clone, Debug)]
@@ -126,7 +126,8 @@ impl Guard {
     ) -> Result<FromClient, String> {
         let refused = |refused: Refusal| answer::refusal(&refused);
         let rule = self.options.methods.rule(method);
-        if rule == Rule::Deny {
+        // What is a notification has no answer, and so no id.
+        if rule == Rule::Deny || method.starts_with("notifications/") {
             let what = format!("`{}` is no method that this guard passes", excerpt(method));
             return Err(answer::error(id.text, METHOD_NOT_FOUND, &what, None));
         }
@@ -274,7 +275,9 @@ impl Relay for Guard {
             Kind::Request { id, method } => {
                 self.request(session, &message, id, method).await.unwrap_or_else(FromClient::Answer)
             }
-            Kind::Notification { method } if method.starts_with("notifications/") => {
+            Kind::Notification { method }
+                if method.starts_with("notifications/") && self.options.methods.rule(method) == Rule::Pass =>
+            {
                 self.cancel(session, &message).await;
                 let Some(params) = message.object.get("params") else {
                     return FromClient::Forward(one_line(message.object.text()));
@@ -287,10 +290,15 @@ impl Relay for Guard {
                 })
             }
             Kind::Notification { method } => {
-                tracing::warn!(method = excerpt(method), "dropped: a request without an id");
+                tracing::warn!(method = excerpt(method), "dropped: no notification that this guard passes");
                 FromClient::Drop
             }
-            Kind::Response { .. } | Kind::Unattributed => FromClient::Forward(one_line(message.object.text())),
+            Kind::Response { id } if session.answer(&id.key) => FromClient::Forward(one_line(message.object.text())),
+            Kind::Response { .. } => {
+                tracing::warn!("dropped: an answer to what the tool server did not ask");
+                FromClient::Drop
+            }
+            Kind::Unattributed => FromClient::Forward(one_line(message.object.text())),
         }
     }
 
@@ -299,15 +307,21 @@ impl Relay for Guard {
             Ok(message) => message,
             Err(refusal) if is_meant_as_message(text) => {
                 tracing::warn!("the tool server sent what is no message: {}", refusal.what);
-                return FromServer::Instead(
-                    self.give_up(session, None, "it sent an answer that cannot be understood", true).await,
-                );
+                let why = "it sent an answer that cannot be understood";
+                // Whose answer it is can mostly be seen all the same. If not, it is nobody's.
+                return FromServer::Instead(match answered(text) {
+                    Some(id) => self.give_up(session, Some(&id), why, true).await,
+                    None => Vec::new(),
+                });
             }
             Err(_) => {
                 tracing::warn!("the tool server printed {} bytes that are no message", text.len());
                 return FromServer::Instead(Vec::new());
             }
         };
+        if let Kind::Request { id, .. } = &message.kind {
+            session.ask(&id.key);
+        }
         let Kind::Response { id } = &message.kind else {
             return FromServer::Forward(one_line(message.object.text()));
         };
@@ -356,11 +370,10 @@ fn presentation(text: &str) -> Option<(&str, Option<&str>)> {
 async fn finish(call: AuthorizedCall, status: OutcomeStatus, result: &str) -> Vec<(&'static str, String)> {
     let canonical = canonical::canonicalize(result.as_bytes(), Limits::bytes(result.len())).ok();
     let hash = canonical.map(|canonical| Digest::of(&canonical));
-    let decision = answer::receipt(call.receipt());
-    // Where it cannot be written the kernel says so in its log, and the call has had its effect all the same.
-    let outcome = call.finish(status, hash).await.ok().as_ref().and_then(answer::receipt);
-    let entries = [(meta::DECISION, decision), (meta::RECEIPT, outcome)];
-    entries.into_iter().filter_map(|(name, receipt)| Some((name, receipt?.to_string()))).collect()
+    // Where they cannot be written the kernel says so in its log, and the call has had its effect all the same.
+    let Ok(receipts) = call.finish_both(status, hash).await else { return Vec::new() };
+    let named = [meta::DECISION, meta::RECEIPT].into_iter().zip(&receipts);
+    named.filter_map(|(name, receipt)| Some((name, answer::receipt(receipt)?.to_string()))).collect()
 }
 
 /// An error of the tool server, without what only a guard may say in one.

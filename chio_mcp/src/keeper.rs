@@ -10,6 +10,9 @@ use chio_core::digest::Digest;
 use chio_core::dpop::DpopProof;
 use chio_core::error::JsonError;
 use chio_core::receipt::{Event, Receipt, Verdict};
+use chio_kernel::Denial;
+
+use crate::json::{Object, items};
 
 /// What was signed with a request: what its receipts have to say.
 #[derive(Clone, Debug)]
@@ -80,6 +83,9 @@ impl Keeper {
                 return Err("it is of no denial".into());
             }
             check_call(said, signed)?;
+            if !is_denial(result, said.code.as_deref().unwrap_or_default()) {
+                return Err("it is of a denial, and the answer is none".into());
+            }
             return self.write(&[&denial]);
         }
         let (decision, outcome) = (read("decision", decision)?, read("outcome", outcome)?);
@@ -93,14 +99,18 @@ impl Keeper {
         if ended.of != decision.body.sequence {
             return Err("its outcome is that of another decision".into());
         }
+        // An allow is not signed by itself: it is covered by what follows it, or has to be for this.
         if outcome.body.sequence == decision.body.sequence.saturating_add(1) {
             let digest = decision.body.canonical().map(|bytes| Digest::of(&bytes)).ok();
             if outcome.body.previous != digest {
                 return Err("its outcome does not follow its decision".into());
             }
+        } else {
+            self.check_kernel(&decision)?;
         }
-        let canonical = canonical::canonicalize(result.as_bytes(), Limits::bytes(result.len())).ok();
-        if ended.result_hash != canonical.map(|canonical| Digest::of(&canonical)) {
+        let hash = ended.result_hash.ok_or("it has no hash of the result")?;
+        let canonical = canonical::canonicalize(result.as_bytes(), Limits::bytes(result.len()));
+        if canonical.ok().map(|canonical| Digest::of(&canonical)) != Some(hash) {
             return Err("it is that of another result".into());
         }
         self.write(&[&decision, &outcome])
@@ -130,6 +140,22 @@ impl Keeper {
         let written = out.write_all(&lines).and_then(|()| out.flush());
         written.map_err(|error| format!("it cannot be kept: {error}"))
     }
+}
+
+/// Whether a result says of a call no more than that it was denied with this code.
+fn is_denial(result: &str, code: &str) -> bool {
+    let Ok(object) = Object::read(result) else { return false };
+    let is_known = |name: &str| matches!(name, "content" | "isError" | "resultType");
+    let denials =
+        [Denial::ToolNotGranted { token: 0 }, Denial::GuardDenied { guard: String::new(), reason: String::new() }];
+    let mut told = denials.iter().map(|denial| format!("{} ({code})", denial.public()));
+    let items = object.get("content").and_then(items).unwrap_or_default();
+    let [item] = items.as_slice() else { return false };
+    let text = Object::read(item).ok().filter(|item| item.members().len() == 2).and_then(|item| item.string("text"));
+    let is_plain = |name: &str| is_known(name) || name == "_meta" && object.get("_meta") == Some("{}");
+    object.members().iter().all(|member| is_plain(&member.name))
+        && object.get("isError") == Some("true")
+        && text.is_some_and(|text| told.any(|told| told == text))
 }
 
 fn check_call(said: &chio_core::receipt::Decision, signed: &Signed) -> Result<(), String> {

@@ -154,7 +154,8 @@ impl Key {
 
 /// The name of a member that is one of these but for its case, as some readers fold it.
 fn look_alike(object: &Object<'_>, known: &[&str]) -> Option<String> {
-    let differs = |name: &str| !known.contains(&name) && known.iter().any(|known| folded(known) == folded(name));
+    let folds: Vec<_> = known.iter().map(|known| folded(known)).collect();
+    let differs = |name: &str| !known.contains(&name) && folds.contains(&folded(name));
     object.members().iter().find(|member| differs(&member.name)).map(|member| excerpt(&member.name))
 }
 

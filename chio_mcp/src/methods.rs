@@ -16,7 +16,7 @@ pub enum Rule {
 }
 
 /// The default, by method.
-pub const DEFAULT: [(&str, Rule); 20] = [
+pub const DEFAULT: [(&str, Rule); 24] = [
     ("tools/call", Rule::Check),
     ("tools/list", Rule::List),
     ("resources/read", Rule::Check),
@@ -37,6 +37,10 @@ pub const DEFAULT: [(&str, Rule); 20] = [
     ("resources/unsubscribe", Rule::Pass),
     ("prompts/list", Rule::Pass),
     ("subscriptions/listen", Rule::Pass),
+    ("notifications/initialized", Rule::Pass),
+    ("notifications/cancelled", Rule::Pass),
+    ("notifications/progress", Rule::Pass),
+    ("notifications/roots/list_changed", Rule::Pass),
 ];
 
 /// What every other `tasks/…` is: a call.

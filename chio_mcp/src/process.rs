@@ -37,8 +37,8 @@ impl Patience {
     pub const GUARD: Self = Self { by_itself: Duration::from_secs(10), asked: Duration::from_secs(8) };
 }
 
-/// How long what it printed before it ended may take to come: 200 ms. Its own children may hold the stream open.
-const LINGER: Duration = Duration::from_millis(200);
+/// How long what it said before it ended may take to be read by the client: a minute.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// A process of a tool server, with a process group of its own. It is killed when this is dropped.
 #[derive(Debug)]
@@ -123,8 +123,10 @@ pub async fn run<R: Relay>(relay: &R, command: &[std::ffi::OsString], patience: 
                     client_ended.notify_one();
                 }
                 status = process.child.wait() => {
+                    // With all that it started its stream ends, and what it said before is still passed on.
+                    let status = process.ended(status);
                     let _ = timeout(LINGER, &mut relayed).await;
-                    return process.ended(status);
+                    return status;
                 }
                 () = impatient(&client_ended, patience) => break true,
             }

@@ -3,11 +3,12 @@
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::{Mutex, Notify};
 
 use crate::answer;
 use crate::lines::{Line, Lines};
-use crate::message::INVALID_REQUEST;
+use crate::message::{INVALID_REQUEST, Kind, Message};
 use crate::relay::{FromClient, FromServer, Relay, Session};
 
 /// The longest message that is read, in bytes: 16 MiB.
@@ -55,17 +56,35 @@ pub async fn pump<R: Relay>(
 ) -> io::Result<()> {
     let session = Session::default();
     let (to_client, to_server) = (Out::new(client.1), Out::new(server.1));
+    // What goes back is handed to whoever writes to the tool server anyway: to wait for that here would be to wait for a
+    // tool server that itself waits to be read.
+    let (back, mut again) = unbounded_channel::<String>();
     let up = async {
         let mut lines = Lines::new(client.0, MAX_MESSAGE_BYTES);
+        // What was asked since it was last seen to read.
+        let mut unread: Vec<String> = Vec::new();
         loop {
-            if !lines.is_ready() {
-                to_client.flush().await?;
+            if !lines.is_ready() && again.is_empty() {
                 if to_server.flush().await.is_err() {
-                    // It has ended: what it said before is still to be read.
-                    return Ok(());
+                    // It reads no more. What it was asked before it may still answer, and its client goes on to be heard.
+                    for id in &unread {
+                        for text in relay.give_up(&session, Some(id), "it reads no more", true).await {
+                            to_client.write(&text).await?;
+                        }
+                    }
                 }
+                unread.clear();
+                to_client.flush().await?;
             }
-            let decided = match lines.next().await {
+            let line = tokio::select! {
+                biased;
+                Some(text) = again.recv() => {
+                    let _ = to_server.write(&text).await;
+                    continue;
+                }
+                line = lines.next() => line,
+            };
+            let decided = match line {
                 Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
                 Ok(Line::Text(text)) => relay.of_client(&session, &text).await,
                 Ok(Line::TooLong) => {
@@ -76,9 +95,11 @@ pub async fn pump<R: Relay>(
             };
             match decided {
                 FromClient::Forward(text) => {
-                    if to_server.write(&text).await.is_err() {
-                        return Ok(());
+                    let message = Message::read(text.as_bytes()).ok();
+                    if let Some(Kind::Request { id, .. }) = message.as_ref().map(|message| &message.kind) {
+                        unread.push(id.text.to_owned());
                     }
+                    let _ = to_server.write(&text).await;
                 }
                 FromClient::Answer(text) => to_client.write(&text).await?,
                 FromClient::Drop => {}
@@ -107,9 +128,8 @@ pub async fn pump<R: Relay>(
             match decided {
                 FromServer::Forward(text) => to_client.write(&text).await?,
                 FromServer::Back(text) => {
-                    // Where it has ended, its stream says so next.
-                    let _ = to_server.write(&text).await;
-                    let _ = to_server.flush().await;
+                    // Where nobody writes any more, the client has ended.
+                    let _ = back.send(text);
                 }
                 FromServer::Instead(answers) => {
                     for text in answers {

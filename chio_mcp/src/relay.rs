@@ -1,6 +1,6 @@
 //! What stands between a client and a tool server: it is shown every message, one at a time, and says what goes on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -71,6 +71,8 @@ pub trait Waits: Send + 'static {
 #[derive(Debug)]
 pub struct Session<W> {
     waiting: Mutex<HashMap<Key, Entry<W>>>,
+    /// The ids of what the tool server asked its client.
+    asked: Mutex<HashSet<Key>>,
 }
 
 #[derive(Debug)]
@@ -81,7 +83,7 @@ pub(crate) struct Entry<W> {
 
 impl<W> Default for Session<W> {
     fn default() -> Self {
-        Self { waiting: Mutex::default() }
+        Self { waiting: Mutex::default(), asked: Mutex::default() }
     }
 }
 
@@ -105,6 +107,19 @@ impl<W: Waits> Session<W> {
         }
         all.insert(id.key.clone(), Entry { id: id.text.to_owned(), waiting });
         Ok(())
+    }
+
+    /// The tool server asks its client. One question too many is not remembered, and so its answer does not pass.
+    pub(crate) fn ask(&self, id: &Key) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() < MAX_UNDER_WAY {
+            asked.insert(id.clone());
+        }
+    }
+
+    /// Whether this is an answer to what the tool server asked, once.
+    pub(crate) fn answer(&self, id: &Key) -> bool {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
     /// Changes what is remembered of a request.
@@ -152,4 +167,15 @@ pub(crate) fn with_params(message: &Object<'_>, params: Option<&str>) -> String 
 /// Whether a text that cannot be understood was meant as a message, or is what a tool server prints besides.
 pub(crate) fn is_meant_as_message(text: &[u8]) -> bool {
     text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+}
+
+/// The id of an answer that is not strict enough to be read otherwise, as it is written.
+pub(crate) fn answered(text: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        id: serde_json::Value,
+        method: Option<serde::de::IgnoredAny>,
+    }
+    let envelope: Envelope = serde_json::from_slice(text).ok()?;
+    if envelope.method.is_some() { None } else { Some(envelope.id.to_string()) }
 }

@@ -207,7 +207,11 @@ impl Relay for Signer {
         };
         let plain = || FromServer::Forward(one_line(message.object.text()));
         let Kind::Response { id } = &message.kind else { return plain() };
-        let Some(entry) = session.end(&id.key, |_| true) else { return plain() };
+        let Some(entry) = session.end(&id.key, |_| true) else {
+            // Some client could take it for an answer to what it did ask.
+            tracing::warn!("the tool server answered what it was not asked");
+            return FromServer::Instead(Vec::new());
+        };
         if let Some(text) = entry.waiting.request.and_then(|request| self.sign_again(session, &message, &request)) {
             return FromServer::Back(text);
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, Response, StatusCode};
+use hyper::{HeaderMap, Method, Response};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::{AbortHandle, JoinSet};
@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::HttpError;
 use super::body::{part, whole};
 use super::check::{self, METHOD, NAME, PARAMETER, SESSION, VERSION, argument, encoded};
-use super::front::{is_events, is_json};
+use super::front::{end, is_events, is_json};
 use super::sse::Reader;
 use super::upstream::Upstream;
 use crate::answer;
@@ -33,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait before a stream that was cut off is asked for again, where its server does not say: 1 s.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many requests may be under way.
-const MAX_UNDER_WAY: usize = 256;
+/// How often a stream that was cut off is asked for again.
+const MAX_RESUMED: usize = 100;
 
 /// Stands between a client's byte streams and an HTTP server, until the client ends its stream.
 /// Fails where the URL is none, or the client can no longer be written to.
@@ -67,12 +67,14 @@ pub async fn bridge<R: Relay>(
     });
     let mut asked = JoinSet::new();
     let mut lines = Lines::new(client.0, MAX_MESSAGE_BYTES);
+    let mut ending = std::pin::pin!(end());
     while !bridge.sender.is_closed() {
         while asked.try_join_next().is_some() {}
-        if asked.len() >= MAX_UNDER_WAY {
-            asked.join_next().await;
-        }
-        let decided = match lines.next().await {
+        let line = tokio::select! {
+            line = lines.next() => line,
+            () = &mut ending => break,
+        };
+        let decided = match line {
             Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
             Ok(Line::Text(text)) => bridge.relay.of_client(&bridge.session, &text).await,
             Ok(Line::TooLong) => {
@@ -171,7 +173,7 @@ impl<R: Relay> Bridge<R> {
         for (name, path) in known {
             let header = HeaderName::from_bytes(format!("{PARAMETER}{name}").as_bytes());
             if let (Ok(header), Some(value)) = (header, argument(&params, &path)) {
-                insert(header, &value);
+                insert(header, &value.text);
             }
         }
         headers
@@ -188,10 +190,12 @@ impl<R: Relay> Bridge<R> {
     /// Sends a notification or an answer.
     async fn tell(self: Arc<Self>, asked: &mut JoinSet<()>, text: String) {
         let opened = text.contains("notifications/initialized");
-        match self.post(&text).await {
+        let posted = timeout(PATIENCE, self.post(&text)).await;
+        let late = || super::upstream::NoAnswer { is_reached: true, why: "it did not answer in time".into() };
+        match posted.unwrap_or_else(|_| Err(late())) {
             Ok(response) if response.status().is_success() => {
                 if opened && !self.is_listening.swap(true, Ordering::SeqCst) {
-                    asked.spawn(async move { self.listen(None, None).await });
+                    asked.spawn(async move { drop(self.listen(None, None).await) });
                 }
             }
             Ok(response) => tracing::warn!(status = response.status().as_u16(), "a message was not accepted"),
@@ -222,10 +226,11 @@ impl<R: Relay> Bridge<R> {
             }
             match self.pass(response).await {
                 Passed::Again(again) => text = again,
-                Passed::All { last, retry } => {
-                    if self.session.has(&id) && last.is_some() && status.is_success() {
-                        // The stream was cut off where it can be gone on with.
-                        self.listen(last, retry).await;
+                Passed::All { mut last, mut retry } => {
+                    // The stream was cut off where it can be gone on with.
+                    let mut resumed = 0..MAX_RESUMED;
+                    while self.session.has(&id) && last.is_some() && status.is_success() && resumed.next().is_some() {
+                        (last, retry) = self.listen(last, retry).await;
                     }
                     break (format!("it answered with the status {}", status.as_u16()), true);
                 }
@@ -237,7 +242,8 @@ impl<R: Relay> Bridge<R> {
     }
 
     /// Listens to what no request asked for; or, from an event on, to what was cut off.
-    async fn listen(&self, from: Option<String>, mut retry: Option<u64>) {
+    /// Returns from where on, and after how long, it could be asked for again.
+    async fn listen(&self, from: Option<String>, mut retry: Option<u64>) -> (Option<String>, Option<u64>) {
         let is_resumed = from.is_some();
         let mut last = from;
         for _ in 0..1000 {
@@ -251,19 +257,19 @@ impl<R: Relay> Bridge<R> {
             }
             match self.upstream.send(Method::GET, headers, None).await {
                 Ok(response) if response.status().is_success() => match self.pass(response).await {
-                    Passed::Again(_) => return,
+                    Passed::Again(_) => return (None, retry),
                     Passed::All { last: seen, retry: said } => {
                         (last, retry) = (seen.or(last), said.or(retry));
                         if is_resumed {
-                            return;
+                            return (last, retry);
                         }
                         sleep(retry.map_or(PAUSE, Duration::from_millis)).await;
                     }
                 },
-                Ok(response) if response.status() == StatusCode::METHOD_NOT_ALLOWED => return,
-                _ => return,
+                _ => return (None, retry),
             }
         }
+        (None, retry)
     }
 
     async fn pass(&self, response: Response<Incoming>) -> Passed {

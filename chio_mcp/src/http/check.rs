@@ -122,8 +122,14 @@ fn single(headers: &HeaderMap, name: &str) -> Result<Option<String>, &'static st
     }
 }
 
+/// An argument as a header has it.
+pub(crate) struct Argument {
+    pub(crate) text: String,
+    is_number: bool,
+}
+
 /// The text of an argument as a header has it; none where there is none, or it is null.
-pub(crate) fn argument(params: &Object<'_>, path: &[String]) -> Option<String> {
+pub(crate) fn argument(params: &Object<'_>, path: &[String]) -> Option<Argument> {
     let (last, above) = path.split_last()?;
     let mut object = params.object("arguments")?;
     for name in above {
@@ -132,13 +138,19 @@ pub(crate) fn argument(params: &Object<'_>, path: &[String]) -> Option<String> {
     let text = object.get(last)?;
     match text {
         "null" => None,
-        _ => Some(string(text).map_or_else(|| text.to_owned(), std::borrow::Cow::into_owned)),
+        _ => {
+            let said = string(text);
+            let is_number = text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+            Some(Argument { text: said.map_or_else(|| text.to_owned(), std::borrow::Cow::into_owned), is_number })
+        }
     }
 }
 
-fn is_same(said: &str, value: &str) -> bool {
+fn is_same(said: &str, value: &Argument) -> bool {
+    let Argument { text: value, is_number } = value;
     let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
-    said == value || number(said).zip(number(value)).is_some_and(|(said, value)| said.total_cmp(&value).is_eq())
+    said == value
+        || *is_number && number(said).zip(number(value)).is_some_and(|(said, value)| said.total_cmp(&value).is_eq())
 }
 
 /// A text as a header can hold it.

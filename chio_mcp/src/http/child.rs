@@ -1,4 +1,4 @@
-//! A process of a tool server behind HTTP: what it says goes to whoever waits for it.
+//! A process of a tool server behind HTTP: what it says goes to whoever waits for it, and to nobody else.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
@@ -9,60 +9,95 @@ use std::time::Instant;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Notify, oneshot};
 
-use crate::json::Object;
+use crate::answer;
 use crate::lines::{Line, Lines};
-use crate::message::{Key, Kind, Message};
+use crate::message::{Key, Kind, METHOD_NOT_FOUND, Message};
 use crate::process::{Patience, Process};
 use crate::pump::MAX_MESSAGE_BYTES;
 use crate::relay::{FromServer, Relay, Session};
 
-/// How many messages are kept for a client that does not listen at the moment.
+/// How many messages are kept for a client that does not listen at the moment, and how many bytes of them.
 const MAX_KEPT: usize = 256;
+const MAX_KEPT_BYTES: usize = MAX_MESSAGE_BYTES;
 
-/// What comes of a request: messages on the way, and at last its answer.
-#[derive(Debug)]
-pub(crate) enum Said {
-    OnTheWay(String),
-    Last(String),
+/// How many messages may wait for the process to read them.
+const MAX_UNREAD: usize = 1024;
+
+/// What comes of a request: messages on the way, and at last its answer. The answer has a place of its own, so that a client
+/// that does not read holds up nobody.
+pub(crate) struct Coming {
+    pub(crate) on_the_way: Receiver<String>,
+    pub(crate) last: oneshot::Receiver<String>,
+    pub(crate) ticket: Ticket,
+}
+
+/// Which wait for an id it is: another may have the id later.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    id: Key,
+    serial: u64,
 }
 
 /// A process, and who waits for what it says.
 pub(crate) struct Child<R: Relay> {
     pub(crate) session: Session<R::Waiting>,
-    stdin: AsyncMutex<Option<ChildStdin>>,
+    /// Whether several clients share it: what is addressed to none of them is then for none of them.
+    is_shared: bool,
+    /// Whole lines, for the one task that writes them.
+    unread: Mutex<Option<Sender<String>>>,
     routes: Mutex<Routes>,
     end: Notify,
+    reaped: Notify,
 }
 
 #[derive(Default)]
 struct Routes {
     /// By the ids of requests.
     waiting: HashMap<Key, Waiting>,
+    next: u64,
     /// Who listens to what no request asked for.
-    listener: Option<Sender<Said>>,
+    listener: Option<Sender<String>>,
     kept: VecDeque<String>,
     last_used: Option<Instant>,
     has_ended: bool,
+    is_reaped: bool,
 }
 
 struct Waiting {
-    sender: Sender<Said>,
+    serial: u64,
+    on_the_way: Sender<String>,
+    last: oneshot::Sender<String>,
     progress: Option<Key>,
 }
 
 impl<R: Relay> Child<R> {
     /// Starts a process, and listens to it until it ends.
-    pub(crate) fn start(relay: &Arc<R>, command: &[OsString]) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(relay: &Arc<R>, command: &[OsString], is_shared: bool) -> io::Result<Arc<Self>> {
         let (process, stdout, stdin) = Process::start(command)?;
+        let (sender, receiver) = channel(MAX_UNREAD);
         let child = Arc::new(Self {
             session: Session::default(),
-            stdin: AsyncMutex::new(Some(stdin)),
+            is_shared,
+            unread: Mutex::new(Some(sender)),
             routes: Mutex::default(),
             end: Notify::new(),
+            reaped: Notify::new(),
         });
-        tokio::spawn(Arc::clone(&child).listen(Arc::clone(relay), process, stdout));
+        let writing = tokio::spawn(write(receiver, stdin)).abort_handle();
+        let listening = Arc::clone(&child);
+        let relay = Arc::clone(relay);
+        tokio::spawn(async move {
+            listening.listen(relay, stdout).await;
+            // Its input ends, whether it reads it or not.
+            writing.abort();
+            if let Err(error) = process.end(Patience::TOOL_SERVER).await {
+                tracing::warn!("the tool server cannot be waited for: {error}");
+            }
+            listening.routes().is_reaped = true;
+            listening.reaped.notify_waiters();
+        });
         Ok(child)
     }
 
@@ -77,9 +112,8 @@ impl<R: Relay> Child<R> {
     /// Since when nobody waits for anything of it, and nobody listens.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         let routes = self.routes();
-        let is_used =
-            !routes.waiting.is_empty() || routes.listener.as_ref().is_some_and(|listener| !listener.is_closed());
-        routes.last_used.filter(|_| !is_used)
+        let is_heard = routes.listener.as_ref().is_some_and(|listener| !listener.is_closed());
+        routes.last_used.filter(|_| routes.waiting.is_empty() && !is_heard)
     }
 
     /// Whether somebody waits for something of it.
@@ -95,47 +129,70 @@ impl<R: Relay> Child<R> {
     }
 
     /// Who sends a request waits for what comes of it.
-    pub(crate) fn wait(&self, id: Key, progress: Option<Key>) -> Receiver<Said> {
-        let (sender, receiver) = channel(64);
-        self.routes().waiting.insert(id, Waiting { sender, progress });
-        receiver
+    pub(crate) fn wait(&self, id: Key, progress: Option<Key>) -> Coming {
+        let (sender, on_the_way) = channel(MAX_KEPT);
+        let (answer, last) = oneshot::channel();
+        let mut routes = self.routes();
+        let serial = routes.next;
+        routes.next = serial.saturating_add(1);
+        routes.waiting.insert(id.clone(), Waiting { serial, on_the_way: sender, last: answer, progress });
+        Coming { on_the_way, last, ticket: Ticket { id, serial } }
     }
 
-    pub(crate) fn forget(&self, id: &Key) {
+    /// Nobody waits any more. Returns whether the answer was still to come.
+    pub(crate) fn forget(&self, ticket: &Ticket) -> bool {
         let mut routes = self.routes();
-        routes.waiting.remove(id);
         routes.last_used = Some(Instant::now());
+        let is_there = routes.waiting.get(&ticket.id).is_some_and(|waiting| waiting.serial == ticket.serial);
+        is_there && routes.waiting.remove(&ticket.id).is_some()
+    }
+
+    /// A request was cancelled by its client: nothing more comes of it.
+    pub(crate) fn cancel(&self, id: &Key) {
+        self.routes().waiting.remove(id);
     }
 
     /// Whoever listened before does not any more.
-    pub(crate) fn subscribe(&self) -> Receiver<Said> {
+    pub(crate) fn subscribe(&self) -> Receiver<String> {
         let (sender, receiver) = channel(MAX_KEPT);
         let mut routes = self.routes();
         for text in routes.kept.drain(..) {
             // There is room for all that is kept.
-            let _ = sender.try_send(Said::OnTheWay(text));
+            let _ = sender.try_send(text);
         }
         routes.listener = Some(sender);
         receiver
     }
 
-    /// Fails where the process reads no more.
-    pub(crate) async fn write(&self, text: &str) -> io::Result<()> {
+    /// Hands a message to the process. Fails where it has ended, or does not read.
+    pub(crate) fn write(&self, text: String) -> Result<(), &'static str> {
         self.routes().last_used = Some(Instant::now());
-        let mut stdin = self.stdin.lock().await;
-        let stdin = stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        stdin.write_all(text.as_bytes()).await?;
-        stdin.write_all(b"\n").await?;
-        stdin.flush().await
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let unread = unread.as_ref().ok_or("it has ended")?;
+        unread.try_send(text).map_err(|error| match error {
+            tokio::sync::mpsc::error::TrySendError::Full(_) => "it does not read",
+            tokio::sync::mpsc::error::TrySendError::Closed(_) => "it has ended",
+        })
     }
 
     /// Ends the process in order.
-    pub(crate) async fn close(&self) {
-        self.stdin.lock().await.take();
+    pub(crate) fn close(&self) {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.end.notify_one();
     }
 
-    async fn listen(self: Arc<Self>, relay: Arc<R>, process: Process, stdout: ChildStdout) {
+    /// Waits until it has ended.
+    pub(crate) async fn reaped(&self) {
+        loop {
+            let reaped = self.reaped.notified();
+            if self.routes().is_reaped {
+                return;
+            }
+            reaped.await;
+        }
+    }
+
+    async fn listen(&self, relay: Arc<R>, stdout: ChildStdout) {
         let mut lines = Lines::new(stdout, MAX_MESSAGE_BYTES);
         loop {
             let line = tokio::select! {
@@ -152,77 +209,87 @@ impl<R: Relay> Child<R> {
                 Ok(Line::End) | Err(_) => break,
             };
             match decided {
-                FromServer::Forward(text) => self.route(text).await,
+                FromServer::Forward(text) => self.route(text),
                 FromServer::Back(text) => {
-                    let _ = self.write(&text).await;
+                    // Where it does not read, it gives no answer either.
+                    let _ = self.write(text);
                 }
-                FromServer::Instead(texts) => {
-                    for text in texts {
-                        self.route(text).await;
-                    }
-                }
+                FromServer::Instead(texts) => texts.into_iter().for_each(|text| self.route(text)),
             }
         }
-        self.stdin.lock().await.take();
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
         for text in relay.give_up(&self.session, None, "it has ended", true).await {
-            self.route(text).await;
+            self.route(text);
         }
-        {
-            let mut routes = self.routes();
-            routes.has_ended = true;
-            routes.waiting.clear();
-            routes.listener = None;
-        }
-        if let Err(error) = process.end(Patience::TOOL_SERVER).await {
-            tracing::warn!("the tool server cannot be waited for: {error}");
-        }
+        let mut routes = self.routes();
+        routes.has_ended = true;
+        routes.waiting.clear();
+        routes.listener = None;
     }
 
-    /// Hands a message to whoever it is for. One that reads too slowly holds up nobody else: it misses what it has no room for.
-    async fn route(&self, text: String) {
-        let Some((sender, said)) = self.addressed(text) else { return };
-        match said {
-            // The answer is what all of it was for.
-            Said::Last(text) => drop(sender.send(Said::Last(text)).await),
-            said @ Said::OnTheWay(_) => {
-                if sender.try_send(said).is_err() {
-                    tracing::warn!("a client that reads too slowly missed a message");
-                }
-            }
-        }
-    }
-
-    fn addressed(&self, text: String) -> Option<(Sender<Said>, Said)> {
-        let message = Message::read(text.as_bytes()).ok()?;
+    /// Hands a message to whoever it is for. One that reads too slowly holds up nobody else: it misses what it has no room
+    /// for, but never its answer.
+    fn route(&self, text: String) {
+        let Ok(message) = Message::read(text.as_bytes()) else { return };
         let mut routes = self.routes();
         if let Kind::Response { id } = &message.kind {
-            let waiting = routes.waiting.remove(&id.key)?;
+            let Some(waiting) = routes.waiting.remove(&id.key) else { return };
             routes.last_used = Some(Instant::now());
-            return Some((waiting.sender, Said::Last(text)));
+            // A client that is gone is told nothing.
+            let _ = waiting.last.send(text);
+            return;
         }
         let params = message.params();
         let key = |name: &str| params.as_ref().and_then(|params| params.get(name)).and_then(Key::read);
-        let subscription = params.as_ref().and_then(|params| params.object("_meta"));
-        let subscription = subscription.and_then(|meta: Object<'_>| meta.get("io.modelcontextprotocol/subscriptionId"));
-        let by_id = subscription.and_then(Key::read).or_else(|| key("requestId"));
+        let meta = params.as_ref().and_then(|params| params.object("_meta"));
+        let subscription = meta.and_then(|meta| meta.get("io.modelcontextprotocol/subscriptionId").and_then(Key::read));
+        let by_id = subscription.or_else(|| key("requestId"));
         let by_progress = key("progressToken");
         let found = by_id.and_then(|id| routes.waiting.get(&id)).or_else(|| {
             let token = by_progress.as_ref()?;
             routes.waiting.values().find(|one| one.progress.as_ref() == Some(token))
         });
-        if let Some(waiting) = found {
-            return Some((waiting.sender.clone(), Said::OnTheWay(text)));
-        }
         let listener = routes.listener.as_ref().filter(|listener| !listener.is_closed());
-        // It says no more of who asked for it: any request that is under way may be the one.
-        let any = listener.or_else(|| routes.waiting.values().next().map(|waiting| &waiting.sender)).cloned();
-        if any.is_none() {
-            routes.kept.push_back(text);
-            if routes.kept.len() > MAX_KEPT {
-                routes.kept.pop_front();
+        let to = found.map(|waiting| &waiting.on_the_way).or_else(|| {
+            if self.is_shared {
+                None
+            } else {
+                listener.or_else(|| routes.waiting.values().next().map(|one| &one.on_the_way))
             }
-            return None;
+        });
+        if let Some(to) = to {
+            if to.try_send(text).is_err() {
+                tracing::warn!("a client that reads too slowly missed a message");
+            }
+            return;
         }
-        any.map(|sender| (sender, Said::OnTheWay(text)))
+        if self.is_shared {
+            drop(routes);
+            // Whose it is cannot be told, and what is one client's is not another's.
+            if let Kind::Request { id, .. } = &message.kind {
+                let what = "whose client is asked cannot be told";
+                let _ = self.write(answer::error(id.text, METHOD_NOT_FOUND, what, None));
+            }
+            return;
+        }
+        routes.kept.push_back(text);
+        while routes.kept.len() > MAX_KEPT || routes.kept.iter().map(String::len).sum::<usize>() > MAX_KEPT_BYTES {
+            routes.kept.pop_front();
+        }
+    }
+}
+
+/// Writes whole lines: whoever hands one over may go away, the line does not.
+async fn write(mut lines: Receiver<String>, mut stdin: ChildStdin) {
+    while let Some(text) = lines.recv().await {
+        let written = async {
+            stdin.write_all(text.as_bytes()).await?;
+            stdin.write_all(b"\n").await?;
+            stdin.flush().await
+        };
+        if written.await.is_err() {
+            // It reads no more. What it said before is still to be heard.
+            return;
+        }
     }
 }

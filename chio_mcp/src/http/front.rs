@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, ORIGIN};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,6 +31,9 @@ pub struct Front {
     /// was made to lead here.
     pub hosts: Vec<String>,
 }
+
+/// How long a message may take to come: 30 s.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many connections there may be at once.
 const MAX_CONNECTIONS: usize = 1024;
@@ -83,14 +87,20 @@ impl Front {
         let front = Arc::new(self);
         let mut ending = std::pin::pin!(end());
         loop {
-            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return Ok(()) };
+            let permit = tokio::select! {
+                permit = Arc::clone(&connections).acquire_owned() => match permit {
+                    Ok(permit) => permit,
+                    Err(_) => return Ok(()),
+                },
+                () = &mut ending => return Ok(()),
+            };
             let stream = tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
                     // Too many files are open, say: it passes.
                     Err(error) => {
                         tracing::warn!("a connection could not be taken: {error}");
-                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                        tokio::time::sleep(Duration::from_millis(50)).await;
                         continue;
                     }
                 },
@@ -102,16 +112,26 @@ impl Front {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (front, handle) = (Arc::clone(&front), handle.clone());
                     async move {
-                        let answer = match front.check(request.headers()) {
+                        let origin = request.headers().get(ORIGIN).cloned();
+                        let mut answer = match front.check(request.headers()) {
                             Err(what) => refused(StatusCode::FORBIDDEN, what),
                             Ok(()) if request.uri().path() != PATH => {
                                 refused(StatusCode::NOT_FOUND, "there is nothing here")
+                            }
+                            Ok(())
+                                if *request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN) =>
+                            {
+                                empty(StatusCode::NO_CONTENT)
                             }
                             Ok(()) if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) => {
                                 refused(StatusCode::METHOD_NOT_ALLOWED, "POST, GET and DELETE are understood")
                             }
                             Ok(()) => handle(request).await,
                         };
+                        // To a page that may call, and that a browser asks for: one that may not has no answer of ours.
+                        if let Some(origin) = origin.filter(|_| answer.status() != StatusCode::FORBIDDEN) {
+                            allow(answer.headers_mut(), origin);
+                        }
                         Ok::<_, Infallible>(answer)
                     }
                 });
@@ -125,20 +145,35 @@ impl Front {
     }
 }
 
+/// What a browser wants to be told before a page may read an answer.
+fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert("access-control-allow-origin", origin);
+    headers.insert("vary", HeaderValue::from_static("Origin"));
+    headers.insert("access-control-allow-methods", HeaderValue::from_static("POST, GET, DELETE"));
+    headers.insert("access-control-expose-headers", HeaderValue::from_static("Mcp-Session-Id"));
+    let named = "Content-Type, Accept, Authorization, Last-Event-ID, MCP-Protocol-Version, Mcp-Session-Id, Mcp-Method, Mcp-Name";
+    headers.insert("access-control-allow-headers", HeaderValue::from_static(named));
+}
+
+/// The process is told to end.
 #[cfg(unix)]
-async fn end() {
+pub(crate) async fn end() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    match (term, int) {
-        (Ok(mut term), Ok(mut int)) => {
-            tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
+    let on = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
         }
-        _ => std::future::pending().await,
+    };
+    tokio::select! {
+        () = on(SignalKind::terminate()) => {}
+        () = on(SignalKind::interrupt()) => {}
+        () = on(SignalKind::hangup()) => {}
     }
 }
 
 #[cfg(not(unix))]
-async fn end() {
+pub(crate) async fn end() {
     std::future::pending().await
 }
 
@@ -146,15 +181,25 @@ async fn end() {
 pub(crate) async fn message(request: Request<Incoming>) -> Result<(HeaderMap, Vec<u8>), Answer> {
     let headers = request.headers().clone();
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let is_json = types.next().and_then(|value| value.to_str().ok()).is_some_and(is_json);
+    let is_json = types.next().and_then(|value| value.to_str().ok()).is_some_and(is_plain_json);
     if !is_json || types.next().is_some() || headers.contains_key(CONTENT_ENCODING) {
         return Err(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a message is sent as application/json"));
     }
-    match whole(request.into_body()).await {
+    let read = tokio::time::timeout(PATIENCE, whole(request.into_body())).await;
+    match read.unwrap_or(Err(Unread::Broken)) {
         Ok(text) => Ok((headers, text)),
         Err(Unread::TooLong) => Err(refused(StatusCode::PAYLOAD_TOO_LARGE, "the message is too long")),
         Err(Unread::Broken) => Err(refused(StatusCode::BAD_REQUEST, "the message was cut off")),
     }
+}
+
+/// JSON in UTF-8, by name or by default: in another encoding a reader would see another message than is decided on.
+fn is_plain_json(value: &str) -> bool {
+    let is_utf8 = |parameter: &str| {
+        let parameter = parameter.trim().to_ascii_lowercase().replace('"', "");
+        parameter.is_empty() || parameter == "charset=utf-8"
+    };
+    is_json(value) && value.split(';').skip(1).all(is_utf8)
 }
 
 pub(crate) fn is_json(value: &str) -> bool {

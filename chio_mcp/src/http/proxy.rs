@@ -14,7 +14,7 @@ use super::body::{Reply, part, whole};
 use super::check::{self, SESSION};
 use super::front::{Answer, Front, answered, empty, events, is_events, is_json, json, message, refusal, refused};
 use super::sse::{Event, Reader};
-use super::upstream::{NoAnswer, Upstream, end_to_end};
+use super::upstream::{NoAnswer, Upstream, of_client, of_server};
 use crate::answer::{self, NO_ANSWER};
 use crate::message::{Kind, Message};
 use crate::relay::{FromClient, FromServer, Relay, Session};
@@ -67,10 +67,9 @@ impl<R: Relay> Between<R> {
         let Some(name) = name.filter(|_| named.next().is_none()) else {
             return Err(refused(StatusCode::BAD_REQUEST, "a message is of one session"));
         };
+        // One that the tool server did not name here is none: what is asked in it is answered in its own exchange, or not.
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that is not known here may be known there: what was under way before is forgotten, and so not answered.
-        let session = sessions.get_or_insert(name.to_owned(), Arc::default);
-        Ok((Arc::clone(session), true))
+        Ok(sessions.get(name).map_or_else(|| (Arc::default(), false), |session| (Arc::clone(session), true)))
     }
 
     async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answer {
@@ -121,7 +120,7 @@ impl<R: Relay> Between<R> {
         };
         // What is under way in the session goes on when this stream ends.
         let exchange = Exchange { between: self, session, has_session: true, id: None, headers };
-        match exchange.between.upstream.send(Method::GET, end_to_end(&exchange.headers), None).await {
+        match exchange.between.upstream.send(Method::GET, of_client(&exchange.headers), None).await {
             Ok(response) => exchange.pass(response).await,
             Err(error) => exchange.unanswered(&error).await,
         }
@@ -129,7 +128,10 @@ impl<R: Relay> Between<R> {
 
     async fn delete(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         let headers = request.headers().clone();
-        match self.upstream.send(Method::DELETE, end_to_end(&headers), None).await {
+        if let Err(answer) = self.session(&headers) {
+            return answer;
+        }
+        match self.upstream.send(Method::DELETE, of_client(&headers), None).await {
             Ok(response) => {
                 if response.status().is_success() {
                     self.forget(&headers).await;
@@ -195,7 +197,9 @@ impl<R: Relay> Exchange<R> {
     }
 
     async fn ask(&self, text: String) -> Result<Response<Incoming>, NoAnswer> {
-        self.between.upstream.send(Method::POST, end_to_end(&self.headers), Some(text)).await
+        let mut headers = of_client(&self.headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.between.upstream.send(Method::POST, headers, Some(text)).await
     }
 
     async fn unanswered(self, error: &NoAnswer) -> Answer {
@@ -221,7 +225,7 @@ impl<R: Relay> Exchange<R> {
             self.between.remember(name.to_owned(), Arc::clone(&self.session)).await;
         }
         for _ in 0..=MAX_BACK {
-            let (status, mut headers) = (response.status(), end_to_end(response.headers()));
+            let (status, mut headers) = (response.status(), of_server(response.headers()));
             let media = headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).map(str::to_owned);
             let media = media.as_deref().unwrap_or_default();
             let passed = if is_events(media) && status.is_success() {
@@ -277,8 +281,9 @@ impl<R: Relay> Exchange<R> {
     async fn stream(self, response: Response<Incoming>, sender: Sender<Bytes>) {
         let mut next = Some(response);
         let mut back: usize = 0;
+        let mut can_go_on = false;
         while let Some(response) = next.take() {
-            match self.events(response, &sender).await {
+            match self.events(response, &sender, &mut can_go_on).await {
                 Some(text) if back < MAX_BACK => {
                     back = back.saturating_add(1);
                     next = self.ask(text).await.ok();
@@ -286,16 +291,21 @@ impl<R: Relay> Exchange<R> {
                 _ => {}
             }
         }
-        // Without a session, nothing else can bring the answer: for a client that is gone, that was to cancel it.
-        if !self.has_session {
-            for text in self.between.relay.give_up(&self.session, None, "its stream has ended", true).await {
+        // Where it cannot be gone on with, nothing else brings the answer: for a client that is gone, that was to cancel it.
+        if let Some(id) = self.id.as_deref().filter(|_| !(self.has_session && can_go_on)) {
+            for text in self.between.relay.give_up(&self.session, Some(id), "its stream has ended", true).await {
                 let _ = sender.send(Event::of(text).to_text().into()).await;
             }
         }
     }
 
     /// Passes the events of an answer on. Returns a request that has to go back, instead of the rest.
-    async fn events(&self, response: Response<Incoming>, sender: &Sender<Bytes>) -> Option<String> {
+    async fn events(
+        &self,
+        response: Response<Incoming>,
+        sender: &Sender<Bytes>,
+        can_go_on: &mut bool,
+    ) -> Option<String> {
         let media = response.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).map(str::to_owned);
         let mut body = response.into_body();
         if !media.is_some_and(|media| is_events(&media)) {
@@ -318,6 +328,7 @@ impl<R: Relay> Exchange<R> {
                 return None;
             };
             for event in events {
+                *can_go_on |= event.id.is_some();
                 if !event.is_message() {
                     // Nothing but a place in the stream: whatever else it says is no message of this protocol.
                     if event.data.as_deref().is_none_or(str::is_empty) {

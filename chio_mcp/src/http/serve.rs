@@ -7,20 +7,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderValue};
-use hyper::{HeaderMap, Method, Request, StatusCode};
-use tokio::sync::mpsc::Receiver;
-
 use super::HttpError;
 use super::body::Reply;
 use super::check::{self, SESSION};
-use super::child::{Child, Said};
+use super::child::{Child, Coming, Ticket};
 use super::front::{Answer, Front, answered, empty, events, is_events, json, message, refusal, refused};
 use super::sse::Event;
 use crate::answer::{self, NO_ANSWER, UNAVAILABLE};
-use crate::message::{Key, Kind, Message};
+use crate::message::{Key, Kind, Message, cancelled};
 use crate::relay::{FromClient, Relay};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderValue};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 
 /// How many sessions there may be at once, each with a process.
 const MAX_SESSIONS: usize = 64;
@@ -28,8 +26,8 @@ const MAX_SESSIONS: usize = 64;
 /// How many processes there are for requests without a session.
 const MAX_SHARED: usize = 8;
 
-/// A session in which nothing happens for so long ends when another begins: an hour.
-const IDLE: Duration = Duration::from_secs(3600);
+/// A session in which nothing happens for so long ends when another begins: a quarter of an hour.
+const IDLE: Duration = Duration::from_secs(900);
 
 /// Serves a tool server's processes over HTTP until told to end.
 /// Fails where it cannot listen, or the command cannot be started.
@@ -40,7 +38,7 @@ pub async fn serve<R: Relay>(
     announce: fn(SocketAddr),
 ) -> Result<(), HttpError> {
     // One is started at once: a command that cannot be is told of now, and not to the first client.
-    let first = Child::start(&relay, command).map_err(HttpError::Io)?;
+    let first = Child::start(&relay, command, true).map_err(HttpError::Io)?;
     let children = Mutex::new(Children { sessions: HashMap::new(), shared: vec![first] });
     let behind = Arc::new(Behind { relay, command: command.to_vec(), children });
     let serving = Arc::clone(&behind);
@@ -50,14 +48,9 @@ pub async fn serve<R: Relay>(
         let shared: Vec<_> = children.shared.drain(..).collect();
         children.sessions.drain().map(|(_, child)| child).chain(shared).collect()
     };
+    children.iter().for_each(|child| child.close());
     for child in &children {
-        child.close().await;
-    }
-    for child in &children {
-        // Their ends are waited for, within the patience that each has.
-        while !child.has_ended() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        child.reaped().await;
     }
     served
 }
@@ -78,14 +71,14 @@ struct Waiter<R: Relay> {
     behind: Arc<Behind<R>>,
     child: Arc<Child<R>>,
     id: String,
-    key: Key,
-    is_answered: bool,
+    ticket: Ticket,
+    /// Whether it was sent on to the tool server.
+    is_sent: bool,
 }
 
 impl<R: Relay> Drop for Waiter<R> {
     fn drop(&mut self) {
-        self.child.forget(&self.key);
-        if self.is_answered {
+        if !self.child.forget(&self.ticket) || !self.is_sent {
             return;
         }
         let (behind, child) = (Arc::clone(&self.behind), Arc::clone(&self.child));
@@ -95,7 +88,7 @@ impl<R: Relay> Drop for Waiter<R> {
         );
         tokio::spawn(async move {
             if let FromClient::Forward(text) = behind.relay.of_client(&child.session, text.as_bytes()).await {
-                let _ = child.write(&text).await;
+                let _ = child.write(text);
             }
         });
     }
@@ -144,17 +137,15 @@ impl<R: Relay> Behind<R> {
             }
             idle
         };
-        for child in idle {
-            tokio::spawn(async move { child.close().await });
-        }
+        idle.iter().for_each(|child| child.close());
         let name = chio_core::crypto::random_hex().map_err(|_| busy("no session can be named"))?;
-        let child = self.start().map_err(|()| busy("the tool server cannot be started"))?;
+        let child = self.start(false).map_err(|()| busy("the tool server cannot be started"))?;
         self.children().sessions.insert(name.clone(), Arc::clone(&child));
         Ok((name, child))
     }
 
-    fn start(&self) -> Result<Arc<Child<R>>, ()> {
-        Child::start(&self.relay, &self.command).map_err(|error| tracing::error!("the tool server: {error}"))
+    fn start(&self, is_shared: bool) -> Result<Arc<Child<R>>, ()> {
+        Child::start(&self.relay, &self.command, is_shared).map_err(|error| tracing::error!("the tool server: {error}"))
     }
 
     /// One in which this request can be told from all others under way.
@@ -168,10 +159,9 @@ impl<R: Relay> Behind<R> {
         if children.shared.len() >= MAX_SHARED {
             // One in which nothing but what was cancelled is in the way makes room for another.
             let spent = children.shared.iter().position(|child| !child.is_waited_for())?;
-            let spent = children.shared.remove(spent);
-            tokio::spawn(async move { spent.close().await });
+            children.shared.remove(spent).close();
         }
-        let child = self.start().ok()?;
+        let child = self.start(true).ok()?;
         children.shared.push(Arc::clone(&child));
         Some(child)
     }
@@ -219,28 +209,36 @@ impl<R: Relay> Behind<R> {
         if child.is_in_the_way(&id.key, None) {
             return refused(StatusCode::BAD_REQUEST, "the `id` is that of a request that is still under way");
         }
-        let receiver = child.wait(id.key.clone(), progress);
+        let coming = child.wait(id.key.clone(), progress);
         let mut waiter = Waiter {
             behind: Arc::clone(&self),
             child: Arc::clone(&child),
             id: id.text.to_owned(),
-            key: id.key.clone(),
-            is_answered: true,
+            ticket: coming.ticket.clone(),
+            is_sent: false,
         };
         let forward = match self.relay.of_client(&child.session, &text).await {
             FromClient::Forward(text) => text,
-            FromClient::Answer(text) => return answered(text, &headers),
-            FromClient::Drop => return refused(StatusCode::BAD_REQUEST, "a request has an `id`"),
+            decided => {
+                if let Some(name) = name {
+                    // A session that does not begin has no process.
+                    self.children().sessions.remove(&name);
+                    child.close();
+                }
+                return match decided {
+                    FromClient::Answer(text) => answered(text, &headers),
+                    _ => refused(StatusCode::BAD_REQUEST, "a request has an `id`"),
+                };
+            }
         };
-        waiter.is_answered = false;
-        if child.write(&forward).await.is_err() {
-            waiter.is_answered = true;
-            let given_up = self.relay.give_up(&child.session, Some(id.text), "it has ended", true).await;
+        if let Err(why) = child.write(forward) {
+            let given_up = self.relay.give_up(&child.session, Some(id.text), why, false).await;
             let text = given_up.into_iter().next();
             let text = text.unwrap_or_else(|| answer::error(id.text, NO_ANSWER, "the tool server has ended", None));
             return json(StatusCode::OK, text);
         }
-        let mut answer = reply(waiter, receiver, accepts_events(&headers)).await;
+        waiter.is_sent = true;
+        let mut answer = reply(waiter, coming, accepts_events(&headers)).await;
         if let Some(name) = name.and_then(|name| HeaderValue::from_str(&name).ok()) {
             answer.headers_mut().insert(SESSION, name);
         }
@@ -254,10 +252,15 @@ impl<R: Relay> Behind<R> {
             return refused(StatusCode::BAD_REQUEST, "the header `Mcp-Session-Id` is missing");
         };
         match self.relay.of_client(&child.session, text).await {
-            FromClient::Forward(text) => match child.write(&text).await {
-                Ok(()) => empty(StatusCode::ACCEPTED),
-                Err(_) => refused(StatusCode::NOT_FOUND, "the session has ended"),
-            },
+            FromClient::Forward(forward) => {
+                if let Some(id) = Message::read(text).ok().as_ref().and_then(cancelled) {
+                    child.cancel(&id);
+                }
+                match child.write(forward) {
+                    Ok(()) => empty(StatusCode::ACCEPTED),
+                    Err(_) => refused(StatusCode::NOT_FOUND, "the session has ended"),
+                }
+            }
             FromClient::Answer(text) => answered(text, headers),
             FromClient::Drop => refused(StatusCode::BAD_REQUEST, "a request has an `id`"),
         }
@@ -279,7 +282,7 @@ impl<R: Relay> Behind<R> {
                     said = receiver.recv() => said,
                     () = sender.closed() => return,
                 };
-                let Some(Said::OnTheWay(text) | Said::Last(text)) = said else { return };
+                let Some(text) = said else { return };
                 if sender.send(Event::of(text).to_text().into()).await.is_err() {
                     return;
                 }
@@ -292,7 +295,7 @@ impl<R: Relay> Behind<R> {
         match self.session(headers) {
             Ok(Some(child)) => {
                 self.children().sessions.retain(|_, other| !Arc::ptr_eq(other, &child));
-                child.close().await;
+                child.close();
                 empty(StatusCode::OK)
             }
             Ok(None) => refused(StatusCode::METHOD_NOT_ALLOWED, "without a session there is nothing to end"),
@@ -308,43 +311,51 @@ fn accepts_events(headers: &HeaderMap) -> bool {
 }
 
 /// The answer as it is, where nothing comes before it; else a stream.
-async fn reply<R: Relay>(mut waiter: Waiter<R>, mut receiver: Receiver<Said>, streams: bool) -> Answer {
+async fn reply<R: Relay>(waiter: Waiter<R>, mut coming: Coming, streams: bool) -> Answer {
+    let gone =
+        answer::error(&waiter.id, NO_ANSWER, "the tool server gave no answer: it has ended, or was told to stop", None);
     let first = loop {
-        match receiver.recv().await {
-            Some(Said::Last(text)) => {
-                waiter.is_answered = true;
-                return json(StatusCode::OK, text);
+        tokio::select! {
+            biased;
+            Some(text) = coming.on_the_way.recv() => {
+                // A client that does not understand streams hears of the answer alone.
+                if streams {
+                    break text;
+                }
             }
-            Some(Said::OnTheWay(text)) if streams => break text,
-            // Its client does not understand streams, and so hears of the answer alone.
-            Some(Said::OnTheWay(_)) => {}
-            None => {
-                waiter.is_answered = true;
-                let text = answer::error(&waiter.id, NO_ANSWER, "the tool server has ended", None);
-                return json(StatusCode::OK, text);
-            }
+            text = &mut coming.last => return json(StatusCode::OK, text.unwrap_or(gone)),
         }
     };
     let (sender, reply) = Reply::stream();
     tokio::spawn(async move {
         // All of it is kept for as long as the stream.
-        let mut waiter = waiter;
-        let mut next = Some(Said::OnTheWay(first));
-        while let Some(said) = next.take() {
-            let (text, is_last) = match said {
-                Said::OnTheWay(text) => (text, false),
-                Said::Last(text) => (text, true),
-            };
-            waiter.is_answered |= is_last;
-            if sender.send(Event::of(text).to_text().into()).await.is_err() || is_last {
+        let _waiter = waiter;
+        let mut next = Some(first);
+        while let Some(text) = next.take() {
+            if sender.send(Event::of(text).to_text().into()).await.is_err() {
                 return;
             }
-            next = tokio::select! {
-                said = receiver.recv() => said,
+            tokio::select! {
+                biased;
+                text = coming.on_the_way.recv(), if !coming.on_the_way.is_closed() || !coming.on_the_way.is_empty() => {
+                    next = text;
+                    if next.is_none() {
+                        break;
+                    }
+                }
                 () = sender.closed() => return,
-            };
+                text = &mut coming.last => {
+                    let _ = sender.send(Event::of(text.unwrap_or(gone)).to_text().into()).await;
+                    return;
+                }
+            }
         }
-        waiter.is_answered = true;
+        // Nothing more comes on the way: the answer does.
+        if let Ok(text) = coming.last.await {
+            let _ = sender.send(Event::of(text).to_text().into()).await;
+        } else {
+            let _ = sender.send(Event::of(gone).to_text().into()).await;
+        }
     });
     events(reply)
 }

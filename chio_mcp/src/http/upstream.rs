@@ -2,8 +2,8 @@
 
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderName, ORIGIN, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 use hyper_rustls::HttpsConnector;
@@ -81,36 +81,42 @@ pub(super) fn read(url: &str) -> Result<Uri, HttpError> {
     if is_http && is_anonymous { Ok(url) } else { Err(wrong()) }
 }
 
-/// Headers of one connection, and of who speaks on it: those of the next one are its own.
-const OF_ONE_HOP: [HeaderName; 11] = [
-    ACCEPT_ENCODING,
-    CONNECTION,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    EXPECT,
-    HOST,
-    ORIGIN,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
+/// The headers of a request that go on to a tool server, besides those that repeat its message: any other could have it read
+/// the request as another than was decided on.
+const OF_A_REQUEST: [&str; 10] = [
+    "accept",
+    "accept-language",
+    "authorization",
+    "baggage",
+    "cookie",
+    "last-event-id",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-request-id",
 ];
 
-/// The headers that go on.
-pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    let named: Vec<String> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
-        .collect();
-    let mut kept = HeaderMap::new();
-    for (name, value) in headers {
-        let is_hop = OF_ONE_HOP.contains(name) || named.iter().any(|named| named == name.as_str());
-        let is_proxy = matches!(name.as_str(), "keep-alive" | "proxy-authenticate" | "proxy-authorization");
-        if !is_hop && !is_proxy {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
+/// The headers of a client that go on.
+pub(crate) fn of_client(headers: &HeaderMap) -> HeaderMap {
+    let goes_on = |name: &HeaderName| OF_A_REQUEST.contains(&name.as_str()) || name.as_str().starts_with("mcp-");
+    headers.iter().filter(|(name, _)| goes_on(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The headers of a tool server that are those of its connection, or of a body that is written anew.
+const OF_ONE_HOP: [HeaderName; 8] =
+    [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE];
+
+/// The headers of a tool server that go on.
+pub(crate) fn of_server(headers: &HeaderMap) -> HeaderMap {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named: Vec<_> =
+        values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect();
+    let stays = |name: &HeaderName| {
+        let name = name.as_str();
+        OF_ONE_HOP.iter().any(|hop| hop == name)
+            || name == "keep-alive"
+            || name.starts_with("access-control-")
+            || named.iter().any(|named| named == name)
+    };
+    headers.iter().filter(|(name, _)| !stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }

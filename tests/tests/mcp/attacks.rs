@@ -86,6 +86,8 @@ fn what_readers_take_differently_is_not_passed() {
         r#"{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"a"}}"#.to_owned(),
         r#"{"jsonrpc":"2.0","id":[1],"method":"tools/call","params":{"name":"a"}}"#.to_owned(),
         r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","method":"notifications/whatever"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":5,"result":{"roots":[{"uri":"file:///"}]}}"#.to_owned(),
         r#"{"id":1,"method":"tools/call","params":{"name":"a"}}"#.to_owned(),
         format!("\u{feff}{{{members},\"method\":\"ping\"}}"),
         format!("{{{members},\"method\":\"ping\",\"params\":{{\"a\":\"\0\"}}}}"),
@@ -191,10 +193,7 @@ fn an_answer_that_cannot_be_understood_is_answered_for_and_what_is_printed_besid
     for text in
         [r#"{"jsonrpc":"2.0","id":1,"result":{"a":1,"a":2}}"#, r#"{"jsonrpc":"2.0","id":1,"result":{"a":"\ud83d"}}"#]
     {
-        let FromServer::Instead(texts) = guarded.server(text) else { panic!("{text} was passed") };
-        if let [text] = texts.as_slice() {
-            assert_eq!(parse(text)["error"]["code"], -31004);
-        }
+        assert!(matches!(guarded.server(text), FromServer::Instead(_)), "{text} was passed");
     }
     assert_eq!(guarded.session.under_way(), 0);
     let last = guarded.receipts.all().pop().unwrap();
@@ -307,4 +306,32 @@ fn a_child_that_claims_more_than_its_parent_gains_nothing_here_either() {
         "argument_constraint_violated"
     );
     assert_eq!(guarded.denied(&signing.signed(&call(3, "write", &json!({})))), "tool_not_granted");
+}
+
+/// A tool server that is asked for its client's roots takes what is answered for its own.
+#[test]
+fn a_client_answers_what_the_tool_server_asked_and_once() {
+    let guarded = Guarded::new();
+    let roots = json!({"jsonrpc": "2.0", "id": "q", "result": {"roots": []}}).to_string();
+    assert_eq!(guarded.client(&roots), FromClient::Drop);
+    guarded.server(&json!({"jsonrpc": "2.0", "id": "q", "method": "roots/list"}).to_string());
+    assert_eq!(guarded.client(&roots), FromClient::Forward(roots.clone()));
+    assert_eq!(guarded.client(&roots), FromClient::Drop);
+}
+
+#[test]
+fn an_answer_that_cannot_be_understood_is_nobody_elses_affair() {
+    let guarded = Guarded::new();
+    for id in [1, 2] {
+        guarded.forwarded(&request(id, "ping", &json!({})));
+    }
+    let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
+    let FromServer::Instead(texts) = guarded.server(&format!(r#"{{"result":{deep},"id":1,"jsonrpc":"2.0"}}"#)) else {
+        panic!("it was passed")
+    };
+    assert_eq!((texts.len(), &parse(&texts[0])["id"]), (1, &json!(1)));
+    for log in [r#"{"level":"info","msg":"started"}"#, r#"{"id":2,"method":"x","a":1,"a":2}"#] {
+        assert!(matches!(guarded.server(log), FromServer::Instead(texts) if texts.is_empty()), "{log}");
+    }
+    guarded.passed(&result(2, &json!({})));
 }

@@ -52,6 +52,12 @@ fn only_those_of_this_machine_speak_and_only_as_they_should() {
         (&[("Content-Type", "text/plain")], 415),
         (&[("Content-Type", "application/x-www-form-urlencoded")], 415),
         (&[("Content-Encoding", "gzip")], 415),
+        // In these, one reader's `ping` is another's `tools/call`.
+        (&[("Content-Type", "application/json; charset=utf-7")], 415),
+        (&[("Content-Type", "application/json; charset=utf-16")], 415),
+        (&[("Content-Type", "application/json; charset=\"shift_jis\"")], 415),
+        (&[("Content-Type", "application/json; boundary=x")], 415),
+        (&[("Content-Type", "Application/JSON; charset=\"UTF-8\"")], 400),
         (&[("Mcp-Session-Id", "nobody's")], 404),
         (&[("Mcp-Session-Id", "a"), ("Mcp-Session-Id", "b")], 400),
         (&[], 400),
@@ -235,6 +241,8 @@ fn a_guard_before_another_http_server_passes_its_answers_alone() {
             ("Accept-Encoding", "gzip"),
             ("Authorization", "Bearer x"),
             ("X-Hop", "1"),
+            ("X-HTTP-Method-Override", "DELETE"),
+            ("Content-Type", "application/json;charset=utf-8"),
             ("Connection", "X-Hop"),
         ];
         let answered = post(address, &headers, &request(1, "ping", &json!({"_meta": {"dev.chio/call": {}, "a": 1}})));
@@ -247,7 +255,7 @@ fn a_guard_before_another_http_server_passes_its_answers_alone() {
     }
     for (head, sent) in seen.join().unwrap() {
         assert!(head.starts_with("post /deep/mcp http/1.1"), "{head}");
-        for gone in ["origin", "accept-encoding", "x-hop"] {
+        for gone in ["origin", "accept-encoding", "x-hop", "override", "charset"] {
             assert!(!head.contains(gone), "{gone}: {head}");
         }
         assert!(head.contains("authorization: bearer x") && head.contains(&format!("host: {upstream}")), "{head}");
@@ -275,4 +283,82 @@ fn what_is_served_ends_in_order() {
         let run = place.chio(&words);
         assert!(run.code == 1 && run.stderr.contains("cannot be listened at"), "{run:#?}");
     }
+}
+
+/// Requests without a session share processes: what is one client's is not another's.
+#[test]
+fn clients_that_share_a_process_hear_and_do_nothing_to_each_other() {
+    use std::io::{Read as _, Write as _};
+    let place = furnished();
+    let (_guard, guard) = serving(&place);
+    let (_signer, signer) = signing(&place, guard);
+    let ask = |name: &str| {
+        [MODERN, ("Mcp-Method", "tools/call"), ("Mcp-Name", name)].map(|(a, b)| (a.to_owned(), b.to_owned()))
+    };
+    let call = |id: u64, name: &str, arguments: Value| {
+        let headers = ask(name);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        post(signer, &headers, &modern(id, "tools/call", json!({"name": name, "arguments": arguments})))
+    };
+    // Somebody listens, and waits.
+    let text = modern(1, "tools/call", json!({"name": "hang", "arguments": {}}));
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: hang\r\nContent-Length: {}\r\n\r\n{text}",
+        text.len()
+    );
+    let mut listener = std::net::TcpStream::connect(signer).unwrap();
+    listener.write_all(head.as_bytes()).unwrap();
+    // The tool server asks, and nobody can say whom: it is told so, and its question goes nowhere.
+    let asked = call(2, "ask", json!({})).json();
+    assert!(asked["result"]["content"][0]["text"].as_str().is_some_and(|text| text == "null"), "{asked}");
+    // One that has the same id as what hangs, and one that does not read its answer.
+    assert_eq!(call(1, "echo", json!({"message": "mine"})).json()["result"]["content"][0]["text"], "mine");
+    let text =
+        modern(3, "tools/call", json!({"name": "flood", "arguments": {"n": 2000}, "_meta": {"progressToken": "f"}}));
+    let head = head.split("Mcp-Name").next().unwrap();
+    let mut lazy = std::net::TcpStream::connect(signer).unwrap();
+    lazy.write_all(format!("{head}Mcp-Name: flood\r\nContent-Length: {}\r\n\r\n{text}", text.len()).as_bytes())
+        .unwrap();
+    for id in 4..8 {
+        assert_eq!(call(id, "echo", json!({"message": "mine"})).json()["result"]["content"][0]["text"], "mine");
+    }
+    // It goes away: that cancels its own call, and no other.
+    drop(lazy);
+    assert_eq!(call(3, "echo", json!({"message": "mine"})).json()["result"]["content"][0]["text"], "mine");
+    listener.shutdown(std::net::Shutdown::Write).unwrap();
+    listener.set_read_timeout(Some(std::time::Duration::from_millis(1))).unwrap();
+    let mut heard = [0; 1024];
+    let read = listener.read(&mut heard).unwrap_or_default();
+    assert!(!String::from_utf8_lossy(&heard[..read]).contains("roots/list"));
+}
+
+#[test]
+fn a_page_that_may_call_is_told_so_by_its_browser() {
+    let place = furnished();
+    let words = [
+        "mcp",
+        "guard",
+        "--root",
+        "issuer.key",
+        "--listen",
+        "127.0.0.1:0",
+        "--allow-origin",
+        "https://app.example",
+        "--",
+        TOOL_SERVER,
+    ];
+    let guard = Running::chio(&place, &words);
+    let address = guard.address();
+    let preflight = |origin: &str| {
+        let head = format!(
+            "OPTIONS /mcp HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: POST"
+        );
+        exchange(address, &head, "")
+    };
+    let allowed = preflight("https://app.example");
+    assert_eq!((allowed.status, allowed.header("access-control-allow-origin")), (204, Some("https://app.example")));
+    let refused = preflight("https://evil.example");
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (403, None));
+    let opened = post(address, &[("Origin", "https://app.example")], &request(0, "initialize", &json!({})));
+    assert_eq!((opened.status, opened.header("access-control-expose-headers")), (200, Some("Mcp-Session-Id")));
 }

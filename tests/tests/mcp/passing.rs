@@ -29,6 +29,10 @@ fn a_request_reaches_the_tool_server_as_it_was_sent() {
         r#"{"jsonrpc":"2.0","id":78,"error":{"code":-1,"message":"no"}}"#,
     ] {
         let (signing, guarded) = (Signing::new(vec![Grant::new("mcp", "any")]), Guarded::new());
+        // Answers are to what was asked.
+        for id in [77, 78] {
+            guarded.server(&json!({"jsonrpc": "2.0", "id": id, "method": "roots/list"}).to_string());
+        }
         assert_eq!(guarded.forwarded(&signing.signed(text)), text);
     }
 }

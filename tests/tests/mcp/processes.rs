@@ -186,3 +186,27 @@ fn receipts_are_kept_on_both_sides_and_go_on_at_the_next_start() {
         .chio("mcp guard --root issuer.key --kernel-key kernel.key --receipts cut.jsonl -- true")
         .failed("line 1: receipt 1 is missing");
 }
+
+#[test]
+fn the_end_of_an_answer_is_not_lost_with_the_tool_server() {
+    let place = furnished();
+    // It answers at length, and ends at once; its client takes its time.
+    let large = "x".repeat(3 << 20);
+    place.write("answer", format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"text\":\"{large}\"}}}}\n"));
+    let mut guard = Running::guard(&place, &["sh", "-c", "read line; cat answer; exit 3"]);
+    guard.say(&request(1, "ping", &json!({})));
+    assert_eq!(guard.next()["result"]["text"].as_str().map(str::len), Some(large.len()));
+    assert_eq!(guard.wait().code(), Some(3));
+}
+
+#[test]
+fn a_client_that_is_gone_is_noticed_whatever_the_tool_server_does() {
+    let place = furnished();
+    // It closed its own input, and goes on.
+    let script = "exec 0<&-; echo '{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}'; tail -f /dev/null";
+    let mut guard = Running::guard(&place, &["sh", "-c", script]);
+    guard.next();
+    assert_eq!(guard.ask(&request(1, "ping", &json!({})))["error"]["code"], -31004);
+    guard.close();
+    assert!(!guard.wait().success());
+}

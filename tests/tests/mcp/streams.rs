@@ -164,3 +164,43 @@ fn both_ends_close_in_order_and_every_call_has_an_outcome() {
         pumped.await.unwrap().unwrap();
     });
 }
+
+/// Every one of them is denied at first by a guard that has just started, and goes back signed anew.
+#[test]
+fn a_client_that_does_not_wait_at_the_start_is_answered_all_the_same() {
+    run(async {
+        let (client, signer_side) = duplex(1 << 12);
+        let (guard_side, server) = duplex(1 << 12);
+        let (up, down) = duplex(1 << 12);
+        let world = chio_tests::world::World::new();
+        world.clock.set(chio_tests::world::NOW);
+        let Guarded { guard, .. } = Guarded::of(world, chio_mcp::GuardOptions::default());
+        let Signing { signer, .. } = Signing::new(vec![Grant::new("mcp", "read")]);
+        tokio::spawn(async move { pump(&signer, split(signer_side), split(up), &Notify::new()).await });
+        tokio::spawn(async move { pump(&guard, split(down), split(guard_side), &Notify::new()).await });
+        let (from_server, mut to_client) = split(client);
+        let (from_client, mut to_server) = split(server);
+        tokio::spawn(async move {
+            for id in 0..500 {
+                to_client.write_all(format!("{}\n", read(id)).as_bytes()).await.unwrap();
+            }
+            std::mem::forget(to_client);
+        });
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(from_client).lines();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let id = parse(&line)["id"].as_u64().unwrap();
+                to_server.write_all(format!("{}\n", said(id, "x")).as_bytes()).await.unwrap();
+            }
+        });
+        let mut lines = BufReader::new(from_server).lines();
+        let mut ids = Vec::new();
+        while ids.len() < 500 {
+            let line = parse(&lines.next_line().await.unwrap().unwrap());
+            assert!(line["result"].is_object(), "{line}");
+            ids.push(line["id"].as_u64().unwrap());
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, (0..500).collect::<Vec<_>>());
+    });
+}
