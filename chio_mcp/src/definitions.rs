@@ -70,10 +70,10 @@ impl Definitions {
         let object = Object::read(result).map_err(|_| "the result is no object")?;
         let tools = object.get("tools").and_then(items).ok_or("its `tools` are no array")?;
         let mut named = Vec::with_capacity(tools.len());
-        let mut names = HashSet::with_capacity(tools.len());
+        let mut once = HashSet::with_capacity(tools.len());
         for tool in tools {
             let name = Object::read(tool).ok().and_then(|tool| tool.string("name")).ok_or("a tool has no `name`")?;
-            if !names.insert(name.clone()) {
+            if !once.insert(name.clone()) {
                 return Err("a tool is named twice");
             }
             self.note(&name, tool);

@@ -136,14 +136,12 @@ pub(crate) fn argument(params: &Object<'_>, path: &[String]) -> Option<Argument>
         object = object.object(name)?;
     }
     let text = object.get(last)?;
-    match text {
-        "null" => None,
-        _ => {
-            let said = string(text);
-            let is_number = text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
-            Some(Argument { text: said.map_or_else(|| text.to_owned(), std::borrow::Cow::into_owned), is_number })
-        }
+    if text == "null" {
+        return None;
     }
+    let is_number = text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+    let said = string(text);
+    Some(Argument { text: said.map_or_else(|| text.to_owned(), std::borrow::Cow::into_owned), is_number })
 }
 
 fn is_same(said: &str, value: &Argument) -> bool {

@@ -48,7 +48,9 @@ pub async fn serve<R: Relay>(
         let shared: Vec<_> = children.shared.drain(..).collect();
         children.sessions.drain().map(|(_, child)| child).chain(shared).collect()
     };
-    children.iter().for_each(|child| child.close());
+    for child in &children {
+        child.close();
+    }
     for child in &children {
         child.reaped().await;
     }
@@ -103,7 +105,7 @@ impl<R: Relay> Behind<R> {
         match *request.method() {
             Method::POST => self.post(request).await,
             Method::GET => self.listen(request.headers()),
-            _ => self.delete(request.headers()).await,
+            _ => self.delete(request.headers()),
         }
     }
 
@@ -137,7 +139,9 @@ impl<R: Relay> Behind<R> {
             }
             idle
         };
-        idle.iter().for_each(|child| child.close());
+        for child in idle {
+            child.close();
+        }
         let name = chio_core::crypto::random_hex().map_err(|_| busy("no session can be named"))?;
         let child = self.start(false).map_err(|()| busy("the tool server cannot be started"))?;
         self.children().sessions.insert(name.clone(), Arc::clone(&child));
@@ -291,7 +295,7 @@ impl<R: Relay> Behind<R> {
         events(reply)
     }
 
-    async fn delete(&self, headers: &HeaderMap) -> Answer {
+    fn delete(&self, headers: &HeaderMap) -> Answer {
         match self.session(headers) {
             Ok(Some(child)) => {
                 self.children().sessions.retain(|_, other| !Arc::ptr_eq(other, &child));
