@@ -123,7 +123,8 @@ pub(crate) fn quoted(text: &str) -> String {
 /// The text on one line: outside of its strings JSON has no other use for what ends one, and inside it is escaped.
 pub(crate) fn one_line(text: &str) -> String {
     let text = text.trim_matches(SPACE);
-    if text.contains(['\r', '\n']) { text.replace(['\r', '\n'], " ") } else { text.to_owned() }
+    let has_ends = text.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n'));
+    if has_ends { text.replace(['\r', '\n'], " ") } else { text.to_owned() }
 }
 
 pub(crate) const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];

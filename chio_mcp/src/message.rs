@@ -154,8 +154,11 @@ impl Key {
 
 /// The name of a member that is one of these but for its case, as some readers fold it.
 fn look_alike(object: &Object<'_>, known: &[&str]) -> Option<String> {
-    let folds: Vec<_> = known.iter().map(|known| folded(known)).collect();
-    let differs = |name: &str| !known.contains(&name) && folds.contains(&folded(name));
+    // Of names in ASCII the case is all there is to fold.
+    let folds = |name: &str, known: &str| {
+        if name.is_ascii() { name.eq_ignore_ascii_case(known) } else { folded(name) == folded(known) }
+    };
+    let differs = |name: &str| !known.contains(&name) && known.iter().any(|known| folds(name, known));
     object.members().iter().find(|member| differs(&member.name)).map(|member| excerpt(&member.name))
 }
 

@@ -33,6 +33,9 @@ impl<'a> Taken<'a> {
 
 /// Whether a name is kept for Chio, however some reader folds it.
 pub(crate) fn is_own(name: &str) -> bool {
+    if name.is_ascii() {
+        return name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+    }
     folded(name).starts_with(PREFIX)
 }
 

@@ -1,10 +1,12 @@
 //! Messages over a pair of byte streams: one line each, in order.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
 
 use crate::answer;
 use crate::lines::{Line, Lines};
@@ -13,6 +15,9 @@ use crate::relay::{FromClient, FromServer, Relay, Session};
 
 /// The longest message that is read, in bytes: 16 MiB.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// How long after the end of the client's stream that of the tool server is kept open for what still has no answer: 2 s.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// A stream that messages are written to, until it is closed.
 struct Out<W>(Mutex<Option<BufWriter<W>>>);
@@ -59,6 +64,7 @@ pub async fn pump<R: Relay>(
     // What goes back is handed to whoever writes to the tool server anyway: to wait for that here would be to wait for a
     // tool server that itself waits to be read.
     let (back, mut again) = unbounded_channel::<String>();
+    let answered = Notify::new();
     let up = async {
         let mut lines = Lines::new(client.0, MAX_MESSAGE_BYTES);
         // What was asked since it was last seen to read.
@@ -105,6 +111,20 @@ pub async fn pump<R: Relay>(
                 FromClient::Drop => {}
             }
         }
+        // What was asked may still have to go back once.
+        let drained = async {
+            while session.is_waited_in() {
+                tokio::select! {
+                    Some(text) = again.recv() => {
+                        let _ = to_server.write(&text).await;
+                    }
+                    () = answered.notified() => {}
+                }
+                let _ = to_server.flush().await;
+            }
+        };
+        let _ = to_server.flush().await;
+        let _ = timeout(DRAIN, drained).await;
         to_server.close().await;
         client_ended.notify_one();
         Ok(())
@@ -137,6 +157,7 @@ pub async fn pump<R: Relay>(
                     }
                 }
             }
+            answered.notify_one();
         }
         for text in relay.give_up(&session, None, "it has ended", true).await {
             to_client.write(&text).await?;

@@ -150,6 +150,11 @@ impl<W: Waits> Session<W> {
         self.lock().contains_key(key)
     }
 
+    /// Whether somebody waits for an answer.
+    pub(crate) fn is_waited_in(&self) -> bool {
+        self.lock().values().any(|entry| !entry.waiting.is_over())
+    }
+
     /// How many requests are under way.
     pub fn under_way(&self) -> usize {
         self.lock().len()

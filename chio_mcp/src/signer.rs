@@ -1,6 +1,7 @@
 //! The signer beside a client: it presents a capability, and proves possession of its key, with every request.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use chio_core::canonical::Limits;
@@ -29,6 +30,8 @@ pub struct Signer {
     clock: Box<dyn Clock>,
     /// What the guard gave out last. Nonces that begin with it are its own.
     nonce: Mutex<Option<String>>,
+    /// Whether the guard has answered anything with more than a denial.
+    has_answered: AtomicBool,
     keeper: Option<Keeper>,
 }
 
@@ -79,7 +82,8 @@ impl Signer {
         let chain = capability.to_json().map_err(|error| error.to_string())?.to_canonical_bytes();
         let chain = String::from_utf8(chain).map_err(|error| error.to_string())?;
         let (key, clock, nonce) = (Box::new(key), Box::new(SystemClock), Mutex::new(None));
-        Ok(Self { key, capability, chain, server_id, clock, nonce, keeper: None })
+        let has_answered = AtomicBool::new(false);
+        Ok(Self { key, capability, chain, server_id, clock, nonce, has_answered, keeper: None })
     }
 
     /// Keeps and verifies the receipts of its calls.
@@ -149,6 +153,11 @@ impl Signer {
         }
         let request = Message::read(request.as_bytes()).ok()?;
         let Kind::Request { id: asked, method } = &request.kind else { return None };
+        // Whoever stands between could have a call made twice by this. A guard that answered before remembers proofs, or was
+        // started anew: then the client hears of it, and makes the call again if it wants to.
+        if self.has_answered.load(Ordering::SeqCst) && method != "tools/list" {
+            return None;
+        }
         let (text, signed) = self.sign(&request, asked.text, method).ok()?;
         session.begin(id, Waiting { request: None, signed: Some(signed), is_over: false }).ok()?;
         Some(text)
@@ -157,9 +166,12 @@ impl Signer {
     /// A result without what the guard says to the signer alone, when its receipts fit it.
     fn received(&self, message: &Message<'_>, result: &str, signed: Option<&Signed>) -> Result<String, String> {
         let taken = meta::take(result);
-        self.learn(taken.get(meta::NONCE));
+        let has_nonce = self.learn(taken.get(meta::NONCE));
         let rest = taken.rest.as_deref().unwrap_or("{}");
         let receipts = [meta::DECISION, meta::RECEIPT].map(|name| taken.get(name));
+        if has_nonce || receipts.iter().any(Option::is_some) {
+            self.has_answered.store(true, Ordering::SeqCst);
+        }
         if let (Some(keeper), Some(signed)) = (&self.keeper, signed) {
             keeper.keep(signed, receipts[0], receipts[1], rest)?;
         }

@@ -118,6 +118,9 @@ max_invocations = 20
         place.write(&format!("policy-{name}.toml"), good.replacen(from, to, 1));
     }
     place.write("policy-empty.toml", "ttl = \"2h\"\n");
+    place.write("methods-call.toml", "\"resources/read\" = \"pass\"\n\"tools/call\" = \"pass\"\n");
+    place.write("methods-rule.toml", "\"resources/read\" = \"perhaps\"\n");
+    place.write("methods-twice.toml", "\"x\" = \"pass\"\n\"x\" = \"deny\"\n");
 }
 
 fn receipts(place: &Place) {
@@ -276,7 +279,7 @@ fn every_verb_has_its_help() {
     let place = Place::empty();
     let mut all = Vec::new();
     verbs(&place, "chio", &mut all);
-    assert_eq!(all.len(), 16, "{all:?}");
+    assert_eq!(all.len(), 21, "{all:?}");
     let transcripts: String = transcripts("help").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     for words in all {
         for help in ["-h", "--help"] {

@@ -39,7 +39,9 @@ fn every_test_that_a_document_names_is_one() {
 fn every_attack_that_is_tested_stands_in_the_threat_model() {
     let model = documents::read("docs/threat-model.md");
     let named: BTreeSet<_> = documents::cited(&model).into_iter().map(|(_, cited)| cited).collect();
-    for file in ["attacks", "threats", "stores", "receipts", "tracing"] {
+    for file in
+        ["attacks", "threats", "stores", "receipts", "tracing", "mcp/attacks", "mcp/lists", "mcp/receipts", "mcp/http"]
+    {
         let file = format!("tests/tests/{file}.rs");
         for function in documents::tests(&documents::read(&file)) {
             let cited = Cited { file: file.clone(), function };
@@ -88,7 +90,7 @@ fn what_a_guide_tells_to_type_does_what_it_says() {
         )
         .unwrap();
         let all = documents::run(&script, |bash| {
-            bash.current_dir(place.path("")).env("PATH", path).env("HOME", place.path(""))
+            bash.current_dir(place.path("")).env("PATH", path).env("HOME", place.path("")).env_remove("XDG_CONFIG_HOME")
         });
         let mut rest = all.as_str();
         for pair in blocks.windows(2) {

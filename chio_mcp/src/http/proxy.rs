@@ -36,7 +36,17 @@ pub async fn proxy<R: Relay>(
     let upstream = Upstream::new(url)?;
     let sessions = Mutex::new(lru::LruCache::new(MAX_SESSIONS));
     let between = Arc::new(Between { relay, upstream, sessions });
-    front.serve(announce, move |request| Arc::clone(&between).handle(request)).await
+    let serving = Arc::clone(&between);
+    let served = front.serve(announce, move |request| Arc::clone(&serving).handle(request)).await;
+    // No call is left without an outcome.
+    let sessions: Vec<_> = {
+        let mut sessions = between.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| sessions.pop_lru()).map(|(_, session)| session).collect()
+    };
+    for session in sessions {
+        let _ = between.relay.give_up(&session, None, "the guard has ended", true).await;
+    }
+    served
 }
 
 type SharedSession<R> = Arc<Session<<R as Relay>::Waiting>>;
@@ -159,8 +169,9 @@ impl<R: Relay> Between<R> {
 }
 
 fn bad_gateway(id: &str, error: &NoAnswer) -> Answer {
-    tracing::warn!("the tool server cannot be reached: {}", error.why);
-    json(StatusCode::BAD_GATEWAY, answer::error(id, NO_ANSWER, "the tool server cannot be reached", None))
+    tracing::warn!("no answer of the tool server: {}", error.why);
+    let what = if error.is_reached { "the tool server gave no answer" } else { "the tool server cannot be reached" };
+    json(StatusCode::BAD_GATEWAY, answer::error(id, NO_ANSWER, what, None))
 }
 
 /// A client that waits for an answer to begin. Where it goes away first the request is given up, and with it the exchange

@@ -73,7 +73,9 @@ impl Upstream {
 }
 
 pub(super) fn read(url: &str) -> Result<Uri, HttpError> {
-    let wrong = || HttpError::Url(chio_core::error::excerpt(url));
+    // A word before the host may be a secret.
+    let told = || if url.contains('@') { "…".to_owned() } else { chio_core::error::excerpt(url) };
+    let wrong = || HttpError::Url(told());
     let url: Uri = url.parse().map_err(|_| wrong())?;
     let is_http = matches!(url.scheme_str(), Some("http" | "https"));
     // Who speaks is not said in a URL: others see it.

@@ -92,16 +92,14 @@ fn a_signer_is_understood_by_a_guard_that_has_just_started() {
     assert_eq!(first["error"]["data"]["code"], "proof_predates_kernel");
     let FromServer::Back(again) = signing.server(&first.to_string()) else { panic!("it is signed again") };
     assert_eq!(parse(&guarded.forwarded(&again)), parse(&read(1)));
-    // From then on at once; and once is enough: a guard that goes on like that is not asked for ever.
+    // From then on at once. Whoever stands between could otherwise have a call made twice: once it has answered, a guard that
+    // says so again is not believed, but what it gives out is taken up.
     guarded.forwarded(&signing.signed(&read(2)));
-    let second = signing.signed(&read(3));
-    assert!(matches!(
-        signing.server(&json!({"jsonrpc": "2.0", "id": 3, "error": first["error"]}).to_string()),
-        FromServer::Back(_)
-    ));
-    drop(second);
-    let third = json!({"jsonrpc": "2.0", "id": 3, "error": first["error"]}).to_string();
-    assert!(matches!(signing.server(&third), FromServer::Forward(_)));
+    signing.server(&guarded.passed(&said(2, "x")).to_string());
+    signing.signed(&read(3));
+    let again = json!({"jsonrpc": "2.0", "id": 3, "error": first["error"]}).to_string();
+    assert!(matches!(signing.server(&again), FromServer::Forward(_)));
+    guarded.forwarded(&signing.signed(&read(6)));
     // What opens a connection brings a nonce, too.
     let signing = Signing::new(vec![Grant::new("mcp", "read")]);
     guarded.forwarded(&signing.signed(&request(4, "initialize", &json!({}))));

@@ -118,7 +118,7 @@ fn merge(path: &Path, member: &str, args: &McpConfig, entry: Value) -> Result<()
         let bytes = Source::File(path.to_owned()).read("the configuration", MAX_BYTES);
         match bytes {
             Ok(bytes) => serde_json::from_slice::<Map<String, Value>>(&bytes).map_err(|error| {
-                wrong(&format!("is no plain JSON object (line {}, column {})", error.line(), error.column()))
+                wrong(&format!("is no plain JSON object (line {}, column {})", error.line(), error.column().max(1)))
             })?,
             Err(failure) if std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) => {
                 drop(failure);

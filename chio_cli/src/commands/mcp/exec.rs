@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 pub(super) fn wrapped(command: &[OsString]) -> Result<Vec<OsString>, Failure> {
     let Some((program, _)) = command.split_first() else { return Ok(Vec::new()) };
     if !exists(program) {
-        return Err(not_started(program, &std::io::ErrorKind::NotFound.into()));
+        return Err(not_started(program, &std::io::Error::other("there is no such program")));
     }
     let Ok(chio) = std::env::current_exe() else { return Ok(command.to_vec()) };
     let words =

@@ -8,7 +8,7 @@ use chio_mcp::process::Patience;
 use chio_mcp::{DenyAs, Guard, GuardOptions};
 
 use super::ledger::ReceiptFile;
-use super::{Between, check_url, log, methods, not_standard_input};
+use super::{Between, check_url, exec, log, methods, not_standard_input};
 use crate::args::{DenyAsName, McpGuard, ModeName};
 use crate::exit::{Exit, Failure};
 use crate::files;
@@ -50,6 +50,7 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
         builder = builder.signing_key(key);
     }
     check_url(args.upstream.as_deref())?;
+    let command = exec::wrapped(&args.command)?;
     log();
     if args.root.is_empty() && options.mode == Mode::Enforce {
         printer.warning("no key is trusted, so every call will be denied", "name the issuer's as --root");
@@ -59,7 +60,7 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
         guard.map_err(|error| Failure::new(error, "name each --root once, and set the clock of this machine"))?;
     let kernel = guard.kernel().clone();
     let patience = Patience::TOOL_SERVER;
-    let between = Between { front: &args.front, url: args.upstream.as_deref(), command: &args.command, patience };
+    let between = Between { front: &args.front, url: args.upstream.as_deref(), command: &command, patience };
     let ended = between.run(guard);
     // Denials that were only counted so far get their receipt.
     if let Err(error) = pollster::block_on(kernel.flush()) {

@@ -65,6 +65,7 @@ struct Between<'a> {
     front: &'a FrontArgs,
     /// A tool server over HTTP.
     url: Option<&'a str>,
+    /// As it is started: see [`exec::wrapped`].
     command: &'a [OsString],
     patience: Patience,
 }
@@ -80,11 +81,10 @@ impl Between<'_> {
             hosts: self.front.allow_host.clone(),
         });
         let relay = std::sync::Arc::new(relay);
-        let command = &exec::wrapped(self.command)?;
         let exit = runtime.block_on(async {
             match (front, self.url) {
                 (None, None) => {
-                    let ended = process::run(&*relay, command, self.patience).await;
+                    let ended = process::run(&*relay, self.command, self.patience).await;
                     let ended =
                         ended.map_err(|error| Failure::new(error, "this machine has no room for another process"))?;
                     Ok(Exit::Code(process::exit_code(ended)))
@@ -95,7 +95,7 @@ impl Between<'_> {
                         .map(|()| Exit::Done)
                         .map_err(|error| failed(&error))
                 }
-                (Some(front), None) => chio_mcp::http::serve(relay, front, command, announce)
+                (Some(front), None) => chio_mcp::http::serve(relay, front, self.command, announce)
                     .await
                     .map(|()| Exit::Done)
                     .map_err(|error| failed(&error)),
@@ -122,7 +122,7 @@ fn announce(address: std::net::SocketAddr) {
 fn failed(error: &HttpError) -> Failure {
     let help = match error {
         HttpError::Address(..) => "name an address of this machine, and a port that is free; 0 stands for any",
-        HttpError::Url(..) => "write it as http://HOST:PORT/PATH or https://HOST/PATH",
+        HttpError::Url(..) => "write it as http://HOST:PORT/PATH or https://HOST/PATH, without a user or a password",
         HttpError::Io(_) => "try again",
         HttpError::Tls(_) => "the certificates that are trusted are those of the operating system, or of SSL_CERT_FILE",
     };

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use chio_mcp::process::Patience;
 use chio_mcp::{Keeper, Signer};
 
-use super::{Between, check_url, log, not_standard_input};
+use super::{Between, check_url, exec, log, not_standard_input};
 use crate::args::McpSign;
 use crate::commands::sign::check_holder;
 use crate::exit::{Exit, Failure};
@@ -28,7 +28,8 @@ pub(super) fn run(args: &McpSign) -> Result<Exit, Failure> {
         signer = signer.keeping(Keeper::new(kernel, file));
     }
     check_url(args.url.as_deref())?;
+    let command = exec::wrapped(&args.command)?;
     log();
     let patience = Patience::GUARD;
-    Between { front: &args.front, url: args.url.as_deref(), command: &args.command, patience }.run(signer)
+    Between { front: &args.front, url: args.url.as_deref(), command: &command, patience }.run(signer)
 }
