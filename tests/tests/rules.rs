@@ -1,7 +1,7 @@
 //! Rules that are taken out, one at a time, on a copy: the test that is named has to fail.
 //!
 //! It takes long, and so is left out unless it is asked for:
-//! `cargo test -p chio_tests --test rules -- --ignored --nocapture`
+//! `cargo test -p chio_tests --test rules -- --ignored --nocapture`, and with `CHIO_RULES=chio_mcp` those of one crate.
 
 use std::path::Path;
 use std::process::Command;
@@ -92,6 +92,30 @@ const RULES: &[Rule] = &[
                 parts.budget.refund(&spent).await;", "tests/tests/threats.rs", "no_mode_dispatches_a_call_whose_receipt_cannot_be_written"),
     ("a stranger is told what is not granted", "chio_kernel/src/denial.rs", r#"Grants, NOT_GRANTED, "token {token} does not grant this tool""#, r#"Grants, "The tool 7 is not granted.", "token {token} does not grant this tool""#, "tests/tests/threats.rs", "a_stranger_is_told_nothing_of_the_policy"),
     ("a mark that turns a line is told", "chio_core/src/error.rs", r#"'\u{61c}' | "#, "", "tests/tests/threats.rs", "what_turns_a_line_around_is_not_told"),
+    ("a pinned definition is not compared", "chio_kernel/src/grants.rs", "definition() == Some(pinned)", "{ let _ = (definition, pinned); true }", "tests/tests/mcp/lists.rs", "a_tool_whose_definition_changes_is_denied_where_it_is_pinned"),
+    ("a list shows all tools", "chio_mcp/src/definitions.rs", "filter(|(name, _)| sees(name))", "filter(|(name, _)| sees(name) || true)", "tests/tests/mcp/lists.rs", "a_list_shows_what_is_granted_on_every_page"),
+    ("a list is proven by the token alone", "chio_kernel/src/kernel.rs", "Presented::Chain { capability: [], .. } => return Err(Denial::ProofMissing),", "", "tests/tests/mcp/attacks.rs", "a_call_without_a_proof_of_its_own_reaches_no_tool_server"),
+    ("a member may be named twice in a message", "chio_mcp/src/json.rs", "find(|(a, b)| a.0 == b.0)", "find(|(a, b)| a.0 == b.0 && false)", "tests/tests/mcp/attacks.rs", "what_readers_take_differently_is_not_passed"),
+    ("a member of another case is no member", "chio_mcp/src/message.rs", "if let Some(name) = look_alike(&params, &PARAMETERS) {", "if let Some(name) = look_alike(&params, &[]) {", "tests/tests/mcp/attacks.rs", "what_readers_take_differently_is_not_passed"),
+    ("a message may be a request and an answer", "chio_mcp/src/message.rs", "(Some(_), _) if result || error =>", "(Some(_), _) if result && error =>", "tests/tests/mcp/attacks.rs", "what_readers_take_differently_is_not_passed"),
+    ("a request without an id passes", "chio_mcp/src/guard.rs", "if method.starts_with(\"notifications/\") && self.options.methods.rule(method) == Rule::Pass =>", "if !method.is_empty() =>", "tests/tests/mcp/attacks.rs", "what_readers_take_differently_is_not_passed"),
+    ("a message goes on as it came", "chio_mcp/src/json.rs", "if has_ends { text", "if has_ends && false { text", "tests/tests/mcp/attacks.rs", "a_message_is_sent_on_as_one_line"),
+    ("ids are compared as they are written", "chio_mcp/src/message.rs", "let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());", "let number = |_: &str| None::<f64>;", "tests/tests/mcp/attacks.rs", "two_requests_that_could_be_taken_for_each_other_are_not_under_way_at_once"),
+    ("an id is free when its request is cancelled", "chio_mcp/src/guard.rs", "if let Some(Some(Waiting::Call(call) | Waiting::List(Some(call)))) = was {", "session.end(&id, |_| true);\n        if let Some(Some(Waiting::Call(call) | Waiting::List(Some(call)))) = was {", "tests/tests/mcp/attacks.rs", "a_late_answer_to_what_was_cancelled_is_nobody_elses"),
+    ("a tool server speaks in Chio's name", "chio_mcp/src/guard.rs", "return Ok(without_own_data(message));", "return Ok(one_line(message.object.text()));", "tests/tests/mcp/attacks.rs", "what_a_tool_server_says_in_chios_name_is_not_passed"),
+    ("a method that is not listed passes", "chio_mcp/src/methods.rs", "{ Rule::Check } else { Rule::Deny };", "{ Rule::Check } else { Rule::Pass };", "tests/tests/mcp/attacks.rs", "a_method_that_is_not_listed_is_denied_and_a_call_is_checked_whatever_the_table_says"),
+    ("a tool takes the name of a method", "chio_mcp/src/guard.rs", "self.options.methods.is_method(&action.tool_name)", "false", "tests/tests/mcp/attacks.rs", "other_methods_are_granted_as_tools_of_their_names"),
+    ("what stands beside the arguments is not covered", "chio_mcp/src/action.rs", "let own = arguments.members()", "let besides: Vec<String> = besides.into_iter().take(0).collect();\n        let own = arguments.members()", "tests/tests/mcp/attacks.rs", "inputs_beside_the_arguments_are_granted_by_name"),
+    ("a client answers what nobody asked", "chio_mcp/src/guard.rs", "Kind::Response { id } if session.answer(&id.key) =>", "Kind::Response { .. } =>", "tests/tests/mcp/attacks.rs", "a_client_answers_what_the_tool_server_asked_and_once"),
+    ("a message in another encoding is taken", "chio_mcp/src/http/front.rs", "is_json(value) && value.split(';').skip(1).all(is_utf8)", "is_json(value) && (value.is_empty() || value.split(';').skip(1).map(is_utf8).count() < 99)", "tests/tests/mcp/http.rs", "only_those_of_this_machine_speak_and_only_as_they_should"),
+    ("any page may call", "chio_mcp/src/http/front.rs", "return Err(\"`Origin` is no page that may call\");", "", "tests/tests/mcp/http.rs", "only_those_of_this_machine_speak_and_only_as_they_should"),
+    ("any name leads here", "chio_mcp/src/http/front.rs", "if hosts.next().is_some() || !self.is_ours(host) {", "if hosts.next().is_some() && !self.is_ours(host) {", "tests/tests/mcp/http.rs", "only_those_of_this_machine_speak_and_only_as_they_should"),
+    ("a header may name another tool", "chio_mcp/src/http/check.rs", "(Some(said), named) if Some(said.as_str()) != named.as_deref() =>", "(Some(said), named) if said.is_empty() && named.is_none() =>", "tests/tests/mcp/http.rs", "a_header_that_says_something_else_than_its_message_is_refused"),
+    ("clients that share a process hear each other", "chio_mcp/src/http/child.rs", "            if self.is_shared {\n                None\n            } else {", "            if false {\n                None\n            } else {", "tests/tests/mcp/http.rs", "clients_that_share_a_process_hear_and_do_nothing_to_each_other"),
+    ("another result passes for one that has a receipt", "chio_mcp/src/keeper.rs", "return Err(\"it is that of another result\".into());", "", "tests/tests/mcp/receipts.rs", "an_answer_that_does_not_fit_its_receipt_is_not_passed_on"),
+    ("a decision is believed without a signature", "chio_mcp/src/keeper.rs", "self.check_kernel(&decision)?;", "", "tests/tests/mcp/receipts.rs", "a_forged_answer_is_not_kept"),
+    ("a denial's receipt passes for any answer", "chio_mcp/src/keeper.rs", "if !is_denial(result, said.code.as_deref().unwrap_or_default()) {", "if false {", "tests/tests/mcp/receipts.rs", "a_forged_answer_is_not_kept"),
+    ("an answer to nothing reaches the client", "chio_mcp/src/signer.rs", "            return FromServer::Instead(Vec::new());\n        };\n        if let Some(text)", "            return plain();\n        };\n        if let Some(text)", "tests/tests/mcp/receipts.rs", "a_forged_answer_is_not_kept"),
 ];
 
 /// The sources, without what is built of them.
@@ -118,6 +142,7 @@ fn passes(place: &Path, file: &str, test: &str) -> Result<bool, String> {
     cargo.current_dir(place).env("CARGO_TARGET_DIR", repository().join("target/rules")).args(["test", "-q", "-p"]);
     match file.split_once("/src/") {
         Some((package, _)) => cargo.args([package, "--lib"]),
+        None if file.contains("/mcp/") => cargo.args(["chio_tests", "--test", "mcp"]),
         None => cargo.args(["chio_tests", "--test", stem]),
     };
     let output = cargo.arg(test).output().unwrap();
@@ -147,7 +172,9 @@ fn a_rule_that_is_taken_out_is_missed() {
     let place = tempfile::tempdir().unwrap();
     copy(&repository(), place.path());
     let mut missed = Vec::new();
-    for (what, file, rule, instead, test_file, test) in RULES {
+    // Those of one crate alone, where one is named.
+    let wanted = std::env::var("CHIO_RULES").unwrap_or_default();
+    for (what, file, rule, instead, test_file, test) in RULES.iter().filter(|rule| rule.1.starts_with(&wanted)) {
         let path = place.path().join(file);
         let whole = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, whole.replace(rule, instead)).unwrap();
