@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufWriter};
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
@@ -59,44 +59,63 @@ pub async fn pump<R: Relay>(
     server: (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     client_ended: &Notify,
 ) -> io::Result<()> {
+    // What goes back is handed to whoever writes to the tool server anyway: to wait for that would be to wait for a tool
+    // server that itself waits to be read.
+    let (back, again) = unbounded_channel();
     let session = Session::default();
     let (to_client, to_server) = (Out::new(client.1), Out::new(server.1));
-    // What goes back is handed to whoever writes to the tool server anyway: to wait for that here would be to wait for a
-    // tool server that itself waits to be read.
-    let (back, mut again) = unbounded_channel::<String>();
-    let answered = Notify::new();
+    let between = Between { relay, session, to_client, to_server, answered: Notify::new() };
     let up = async {
-        let mut lines = Lines::new(client.0, MAX_MESSAGE_BYTES);
-        // What was asked since it was last seen to read.
-        let mut unread: Vec<String> = Vec::new();
+        match between.up(Lines::new(client.0, MAX_MESSAGE_BYTES), again, client_ended).await {
+            // The rest of what the tool server says is still to come.
+            Ok(()) => std::future::pending().await,
+            Err(error) => error,
+        }
+    };
+    let ended = tokio::select! {
+        ended = between.down(Lines::new(server.0, MAX_MESSAGE_BYTES), back) => ended,
+        error = up => Err(error),
+    };
+    // Whatever it was that ended, no call is left without an outcome.
+    let _ = relay.give_up(&between.session, None, "the connection has ended", true).await;
+    ended
+}
+
+struct Between<'a, R: Relay, C, S> {
+    relay: &'a R,
+    session: Session<R::Waiting>,
+    to_client: Out<C>,
+    to_server: Out<S>,
+    /// Told whenever something of the tool server was passed on.
+    answered: Notify,
+}
+
+impl<R: Relay, C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Between<'_, R, C, S> {
+    /// From the client to the tool server.
+    async fn up(
+        &self,
+        mut lines: Lines<impl AsyncRead + Unpin>,
+        mut again: UnboundedReceiver<String>,
+        client_ended: &Notify,
+    ) -> io::Result<()> {
+        // What was asked since the tool server was last seen to read.
+        let mut unread = Vec::new();
         loop {
             if !lines.is_ready() && again.is_empty() {
-                if to_server.flush().await.is_err() {
-                    // It reads no more. What it was asked before it may still answer, and its client goes on to be heard.
-                    for id in &unread {
-                        for text in relay.give_up(&session, Some(id), "it reads no more", true).await {
-                            to_client.write(&text).await?;
-                        }
-                    }
-                }
-                unread.clear();
-                to_client.flush().await?;
+                self.flush(&mut unread).await?;
             }
             let line = tokio::select! {
                 biased;
                 Some(text) = again.recv() => {
-                    let _ = to_server.write(&text).await;
+                    let _ = self.to_server.write(&text).await;
                     continue;
                 }
                 line = lines.next() => line,
             };
             let decided = match line {
                 Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
-                Ok(Line::Text(text)) => relay.of_client(&session, &text).await,
-                Ok(Line::TooLong) => {
-                    let what = format!("the message is longer than {MAX_MESSAGE_BYTES} bytes");
-                    FromClient::Answer(answer::error("null", INVALID_REQUEST, &what, None))
-                }
+                Ok(Line::Text(text)) => self.relay.of_client(&self.session, &text).await,
+                Ok(Line::TooLong) => too_long(),
                 Ok(Line::End) | Err(_) => break,
             };
             match decided {
@@ -105,77 +124,84 @@ pub async fn pump<R: Relay>(
                     if let Some(Kind::Request { id, .. }) = message.as_ref().map(|message| &message.kind) {
                         unread.push(id.text.to_owned());
                     }
-                    let _ = to_server.write(&text).await;
+                    let _ = self.to_server.write(&text).await;
                 }
-                FromClient::Answer(text) => to_client.write(&text).await?,
+                FromClient::Answer(text) => self.to_client.write(&text).await?,
                 FromClient::Drop => {}
             }
         }
-        // What was asked may still have to go back once.
-        let drained = async {
-            while session.is_waited_in() {
-                tokio::select! {
-                    Some(text) = again.recv() => {
-                        let _ = to_server.write(&text).await;
-                    }
-                    () = answered.notified() => {}
-                }
-                let _ = to_server.flush().await;
-            }
-        };
-        let _ = to_server.flush().await;
-        let _ = timeout(DRAIN, drained).await;
-        to_server.close().await;
+        self.flush(&mut unread).await?;
+        let _ = timeout(DRAIN, self.drain(again)).await;
+        self.to_server.close().await;
         client_ended.notify_one();
         Ok(())
-    };
-    let down = async {
-        let mut lines = Lines::new(server.0, MAX_MESSAGE_BYTES);
+    }
+
+    async fn flush(&self, unread: &mut Vec<String>) -> io::Result<()> {
+        if self.to_server.flush().await.is_err() {
+            // It reads no more. What it was asked before it may still answer, and its client goes on to be heard.
+            for id in unread.iter() {
+                for text in self.relay.give_up(&self.session, Some(id), "it reads no more", true).await {
+                    self.to_client.write(&text).await?;
+                }
+            }
+        }
+        unread.clear();
+        self.to_client.flush().await
+    }
+
+    /// What was asked may still have to go back once.
+    async fn drain(&self, mut again: UnboundedReceiver<String>) {
+        while self.session.is_waited_in() {
+            tokio::select! {
+                Some(text) = again.recv() => {
+                    let _ = self.to_server.write(&text).await;
+                }
+                () = self.answered.notified() => {}
+            }
+            let _ = self.to_server.flush().await;
+        }
+    }
+
+    /// From the tool server to the client.
+    async fn down(&self, mut lines: Lines<impl AsyncRead + Unpin>, back: UnboundedSender<String>) -> io::Result<()> {
         loop {
             if !lines.is_ready() {
-                to_client.flush().await?;
+                self.to_client.flush().await?;
             }
             let decided = match lines.next().await {
                 Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
-                Ok(Line::Text(text)) => relay.of_server(&session, &text).await,
+                Ok(Line::Text(text)) => self.relay.of_server(&self.session, &text).await,
                 Ok(Line::TooLong) => {
                     tracing::warn!("the tool server sent a message of more than {MAX_MESSAGE_BYTES} bytes");
                     let why = "it sent an answer that is too long";
-                    FromServer::Instead(relay.give_up(&session, None, why, true).await)
+                    FromServer::Instead(self.relay.give_up(&self.session, None, why, true).await)
                 }
                 Ok(Line::End) | Err(_) => break,
             };
             match decided {
-                FromServer::Forward(text) => to_client.write(&text).await?,
+                FromServer::Forward(text) => self.to_client.write(&text).await?,
                 FromServer::Back(text) => {
                     // Where nobody writes any more, the client has ended.
                     let _ = back.send(text);
                 }
                 FromServer::Instead(answers) => {
                     for text in answers {
-                        to_client.write(&text).await?;
+                        self.to_client.write(&text).await?;
                     }
                 }
             }
-            answered.notify_one();
+            self.answered.notify_one();
         }
-        for text in relay.give_up(&session, None, "it has ended", true).await {
-            to_client.write(&text).await?;
+        for text in self.relay.give_up(&self.session, None, "it has ended", true).await {
+            self.to_client.write(&text).await?;
         }
-        to_client.flush().await
-    };
-    let up = async {
-        match up.await {
-            // The rest of what the tool server says is still to come.
-            Ok(()) => std::future::pending().await,
-            Err(error) => error,
-        }
-    };
-    let ended = tokio::select! {
-        ended = down => ended,
-        error = up => Err(error),
-    };
-    // Whatever it was that ended, no call is left without an outcome.
-    let _ = relay.give_up(&session, None, "the connection has ended", true).await;
-    ended
+        self.to_client.flush().await
+    }
+}
+
+/// What is answered to a message that is too long to be read.
+pub(crate) fn too_long() -> FromClient {
+    let what = format!("the message is longer than {MAX_MESSAGE_BYTES} bytes");
+    FromClient::Answer(answer::error("null", INVALID_REQUEST, &what, None))
 }

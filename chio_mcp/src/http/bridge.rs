@@ -20,11 +20,10 @@ use super::check::{self, METHOD, NAME, PARAMETER, SESSION, VERSION, argument, en
 use super::front::{end, is_events, is_json};
 use super::sse::Reader;
 use super::upstream::Upstream;
-use crate::answer;
 use crate::definitions::Definitions;
 use crate::lines::{Line, Lines};
-use crate::message::{INVALID_REQUEST, Key, Kind, Message, cancelled};
-use crate::pump::MAX_MESSAGE_BYTES;
+use crate::message::{Key, Kind, Message, cancelled};
+use crate::pump::{MAX_MESSAGE_BYTES, too_long};
 use crate::relay::{FromClient, FromServer, Relay, Session};
 
 /// How long answers may take to come after the client has ended its stream: 5 s.
@@ -77,10 +76,7 @@ pub async fn bridge<R: Relay>(
         let decided = match line {
             Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
             Ok(Line::Text(text)) => bridge.relay.of_client(&bridge.session, &text).await,
-            Ok(Line::TooLong) => {
-                let what = format!("the message is longer than {MAX_MESSAGE_BYTES} bytes");
-                FromClient::Answer(answer::error("null", INVALID_REQUEST, &what, None))
-            }
+            Ok(Line::TooLong) => too_long(),
             Ok(Line::End) | Err(_) => break,
         };
         match decided {

@@ -128,15 +128,18 @@ impl<R: Relay> Child<R> {
             || progress.is_some_and(|token| routes.waiting.values().any(|one| one.progress.as_ref() == Some(token)))
     }
 
-    /// Who sends a request waits for what comes of it.
-    pub(crate) fn wait(&self, id: Key, progress: Option<Key>) -> Coming {
+    /// Who sends a request waits for what comes of it. None where another of its id is waited for.
+    pub(crate) fn wait(&self, id: Key, progress: Option<Key>) -> Option<Coming> {
         let (sender, on_the_way) = channel(MAX_KEPT);
         let (answer, last) = oneshot::channel();
         let mut routes = self.routes();
+        if routes.waiting.contains_key(&id) {
+            return None;
+        }
         let serial = routes.next;
         routes.next = serial.saturating_add(1);
         routes.waiting.insert(id.clone(), Waiting { serial, on_the_way: sender, last: answer, progress });
-        Coming { on_the_way, last, ticket: Ticket { id, serial } }
+        Some(Coming { on_the_way, last, ticket: Ticket { id, serial } })
     }
 
     /// Nobody waits any more. Returns whether the answer was still to come.

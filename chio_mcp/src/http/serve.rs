@@ -74,16 +74,32 @@ struct Waiter<R: Relay> {
     child: Arc<Child<R>>,
     id: String,
     ticket: Ticket,
-    /// Whether it was sent on to the tool server.
-    is_sent: bool,
+    stage: Stage,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Deciding,
+    Decided,
+    /// The tool server has it.
+    Sent,
 }
 
 impl<R: Relay> Drop for Waiter<R> {
     fn drop(&mut self) {
-        if !self.child.forget(&self.ticket) || !self.is_sent {
+        let is_unanswered = self.child.forget(&self.ticket);
+        if !is_unanswered || self.stage == Stage::Decided {
             return;
         }
         let (behind, child) = (Arc::clone(&self.behind), Arc::clone(&self.child));
+        if self.stage == Stage::Deciding {
+            let id = self.id.clone();
+            tokio::spawn(async move {
+                let _ = behind.relay.give_up(&child.session, Some(&id), "its client is gone", false).await;
+            });
+            return;
+        }
         let text = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{}}}}}",
             self.id
@@ -210,18 +226,19 @@ impl<R: Relay> Behind<R> {
                 }
             }
         };
-        if child.is_in_the_way(&id.key, None) {
+        let Some(coming) = child.wait(id.key.clone(), progress) else {
             return refused(StatusCode::BAD_REQUEST, "the `id` is that of a request that is still under way");
-        }
-        let coming = child.wait(id.key.clone(), progress);
+        };
         let mut waiter = Waiter {
             behind: Arc::clone(&self),
             child: Arc::clone(&child),
             id: id.text.to_owned(),
             ticket: coming.ticket.clone(),
-            is_sent: false,
+            stage: Stage::Deciding,
         };
-        let forward = match self.relay.of_client(&child.session, &text).await {
+        let decided = self.relay.of_client(&child.session, &text).await;
+        waiter.stage = Stage::Decided;
+        let forward = match decided {
             FromClient::Forward(text) => text,
             decided => {
                 if let Some(name) = name {
@@ -241,7 +258,7 @@ impl<R: Relay> Behind<R> {
             let text = text.unwrap_or_else(|| answer::error(id.text, NO_ANSWER, "the tool server has ended", None));
             return json(StatusCode::OK, text);
         }
-        waiter.is_sent = true;
+        waiter.stage = Stage::Sent;
         let mut answer = reply(waiter, coming, accepts_events(&headers)).await;
         if let Some(name) = name.and_then(|name| HeaderValue::from_str(&name).ok()) {
             answer.headers_mut().insert(SESSION, name);

@@ -6,10 +6,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::common::{Place, chio};
-use crate::wire::parse;
+use crate::running::{Running, is_gone};
+use crate::wire::{call, parse, request};
 
 /// Where the peers are. None: it is printed that the test is skipped.
 pub fn peers() -> Option<PathBuf> {
@@ -375,6 +377,67 @@ fn talk(peers: &Path, place: &Place, server: &Server) {
         }
     }
     println!("{}: spoken with", server.name);
+}
+
+/// The processes below one, itself among them, the last started last.
+fn below_process(id: u32) -> Vec<u32> {
+    let mut all = vec![id];
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let Some(child) = entry.unwrap().file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        if parent == Some(id) {
+            all.extend(below_process(child));
+        }
+    }
+    all
+}
+
+/// The server is killed in the middle of a call; then whoever started all of it is.
+fn die(place: &Place, server: &Server) {
+    let command: Vec<&str> = server.command.iter().map(String::as_str).collect();
+    let opened =
+        json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
+    for kills_server in [true, false] {
+        let told = format!("{}, kills the server: {kills_server}", server.name);
+        let mut signed = Running::signed(place, &command);
+        assert_eq!(signed.ask(&request(1, "initialize", &opened))["id"], 1, "{told}");
+        let processes = below_process(signed.child.id());
+        assert!(processes.len() >= 3, "{told}: {processes:?}");
+        if kills_server {
+            let (name, arguments) = server.long.as_ref().unwrap_or(&server.granted);
+            let stopped = Pid::from_raw(i32::try_from(processes[2]).unwrap()).unwrap();
+            // It does not come to answer.
+            kill_process(stopped, Signal::STOP).unwrap();
+            signed.say(&call(2, name, arguments));
+            signed.say(&request(3, "no/such/method", &json!({})));
+            while signed.next()["id"] != 3 {}
+            kill_process(stopped, Signal::KILL).unwrap();
+            let answer = std::iter::from_fn(|| Some(signed.next())).find(|answer| answer["id"] == 2).unwrap();
+            assert_eq!(answer["error"]["code"], -31004, "{told}: {answer}");
+            assert_eq!(signed.wait().code(), Some(137), "{told}");
+        } else {
+            signed.signal(Signal::KILL);
+            signed.wait();
+        }
+        for process in processes {
+            assert!(is_gone(&json!(process)), "{told}");
+        }
+    }
+}
+
+#[test]
+fn servers_that_are_killed_and_clients_that_are() {
+    let Some(peers) = peers() else { return };
+    let place = Place::empty();
+    let servers = [everything(&peers), filesystem(&peers, &place), memory(&peers), time(&peers), git(&peers, &place)];
+    let grants = servers.iter().flat_map(|server| server.grants.as_array().unwrap().clone()).collect();
+    furnish(&place, &Value::Array(grants));
+    for server in &servers {
+        die(&place, server);
+    }
 }
 
 #[test]
