@@ -247,7 +247,7 @@ impl Kernel {
     ) -> Result<(VerifiedAuthority, Evidence<'a>), Denial> {
         let parts = &*self.parts;
         let (unrevoked, evidence) = match presented {
-            Presented::Chain { capability: [], .. } => return Err(Denial::ProofMissing),
+            Presented::Chain { capability: [], proof: None, .. } => return Err(Denial::ProofMissing),
             Presented::Chain { capability, proof, is_list: _ } => {
                 (parts.authorities.verify(capability, now)?, Evidence::Proof(proof))
             }

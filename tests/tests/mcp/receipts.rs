@@ -155,22 +155,21 @@ fn a_forged_answer_is_not_kept() {
     let (signing, _) = keeping(kernel());
     signing.signed(&read(3));
     assert!(refused(&signing, &json!({"jsonrpc": "2.0", "id": "0x3", "result": {"content": []}})));
-    // By a decision that was never made, before an outcome that was.
+    // By a decision that was never made, before an outcome that was: of a call that others' receipts stand in between of.
     let guarded = Guarded::new();
     let (signing, _) = keeping(kernel());
     guarded.forwarded(&signing.signed(&read(1)));
+    guarded.forwarded(&signing.signed(&read(9)));
     let old = guarded.passed(&said(1, "old"));
     signing.server(&old.to_string());
     let signed = parse(&signing.signed(&read(2)));
     let proof = &signed["params"]["_meta"]["dev.chio/call"]["proof"]["body"];
     let mut forged = old.clone();
     forged["id"] = json!(2);
-    let decision = &mut forged["result"]["_meta"]["dev.chio/decision"]["body"];
-    decision["sequence"] = json!(7);
-    decision["action_hash"] = proof["action_hash"].clone();
     let bytes = chio_core::canonical::canonical_json_bytes(proof).unwrap();
-    decision["proof_hash"] = json!(Digest::of(&bytes));
-    forged["result"]["_meta"]["dev.chio/receipt"]["body"]["of"] = json!(7);
+    forged["result"]["_meta"]["dev.chio/decision"]["body"]["proof_hash"] = json!(Digest::of(&bytes));
+    let decision = forged["result"]["_meta"]["dev.chio/decision"].as_object_mut().unwrap();
+    decision.remove("signature");
     assert!(refused(&signing, &forged));
     // By a denial, beside an answer that is none.
     let denied = guarded.answered(&signing.signed(&call(3, "read", &json!({"path": "/etc"}))));
