@@ -368,8 +368,8 @@ impl AuthorizedCall {
         &self.principal
     }
 
-    /// Whether its caller's capability grants a tool of the same tool server, for whatever arguments; where nothing is
-    /// enforced, it does.
+    /// Whether its caller's capability grants a tool of the same tool server, for whatever arguments. A call that would have
+    /// been denied, were the mode `enforce`, sees every tool.
     pub fn sees(&self, tool_name: &str) -> bool {
         let tool_server = self.call.tool_server();
         let definition = || self.kernel.parts.definition(tool_server, tool_name);

@@ -73,21 +73,23 @@ pub(crate) fn put(text: Option<&str>, entries: &[(&str, &str)]) -> Option<String
     };
     let added = added.map(|added| (ADDED, quoted(added)));
     let entries = entries.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str())));
-    let mut new = meta.as_ref().map_or_else(|| "{}".to_owned(), |meta| meta.only(|_| true));
-    for (name, value) in entries {
-        new = Object::read(&new).ok()?.with(name, value);
-    }
+    let new = with_all(meta.as_ref().map_or_else(|| "{}".to_owned(), |meta| meta.only(|_| true)), entries)?;
     Some(object.map_or_else(|| format!("{{\"_meta\":{new}}}"), |object| object.with("_meta", &new)))
 }
 
 /// Puts entries into the `_meta` of a result that is handed to a client, which needs to know of no more.
 pub(crate) fn put_plainly(text: &str, entries: &[(&str, &str)]) -> Option<String> {
     let object = Object::read(text).ok()?;
-    let mut meta = object.get("_meta").unwrap_or("{}").to_owned();
-    for (name, value) in entries {
-        meta = Object::read(&meta).ok()?.with(name, value);
-    }
+    let meta = with_all(object.get("_meta").unwrap_or("{}").to_owned(), entries.iter().copied())?;
     Some(object.with("_meta", &meta))
+}
+
+/// An object with these entries; nothing where it is none.
+fn with_all<'a>(mut text: String, entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<String> {
+    for (name, value) in entries {
+        text = Object::read(&text).ok()?.with(name, value);
+    }
+    Some(text)
 }
 
 #[cfg(test)]

@@ -112,12 +112,7 @@ impl<R: Relay, C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Between<'_, R, C, S
                 }
                 line = lines.next() => line,
             };
-            let decided = match line {
-                Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
-                Ok(Line::Text(text)) => self.relay.of_client(&self.session, &text).await,
-                Ok(Line::TooLong) => too_long(),
-                Ok(Line::End) | Err(_) => break,
-            };
+            let Some(decided) = of_line(self.relay, &self.session, line).await else { break };
             match decided {
                 FromClient::Forward(text) => {
                     let message = Message::read(text.as_bytes()).ok();
@@ -200,8 +195,19 @@ impl<R: Relay, C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Between<'_, R, C, S
     }
 }
 
-/// What is answered to a message that is too long to be read.
-pub(crate) fn too_long() -> FromClient {
-    let what = format!("the message is longer than {MAX_MESSAGE_BYTES} bytes");
-    FromClient::Answer(answer::error("null", INVALID_REQUEST, &what, None))
+/// What becomes of what a client's stream brings; nothing where the stream has ended.
+pub(crate) async fn of_line<R: Relay>(
+    relay: &R,
+    session: &Session<R::Waiting>,
+    line: io::Result<Line>,
+) -> Option<FromClient> {
+    match line {
+        Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => Some(FromClient::Drop),
+        Ok(Line::Text(text)) => Some(relay.of_client(session, &text).await),
+        Ok(Line::TooLong) => {
+            let what = format!("the message is longer than {MAX_MESSAGE_BYTES} bytes");
+            Some(FromClient::Answer(answer::error("null", INVALID_REQUEST, &what, None)))
+        }
+        Ok(Line::End) | Err(_) => None,
+    }
 }

@@ -21,9 +21,9 @@ use super::front::{end, is_events, is_json};
 use super::sse::Reader;
 use super::upstream::Upstream;
 use crate::definitions::Definitions;
-use crate::lines::{Line, Lines};
+use crate::lines::Lines;
 use crate::message::{Key, Kind, Message, cancelled};
-use crate::pump::{MAX_MESSAGE_BYTES, too_long};
+use crate::pump::{MAX_MESSAGE_BYTES, of_line};
 use crate::relay::{FromClient, FromServer, Relay, Session};
 
 /// How long answers may take to come after the client has ended its stream: 5 s.
@@ -73,12 +73,7 @@ pub async fn bridge<R: Relay>(
             line = lines.next() => line,
             () = &mut ending => break,
         };
-        let decided = match line {
-            Ok(Line::Text(text)) if text.iter().all(u8::is_ascii_whitespace) => continue,
-            Ok(Line::Text(text)) => bridge.relay.of_client(&bridge.session, &text).await,
-            Ok(Line::TooLong) => too_long(),
-            Ok(Line::End) | Err(_) => break,
-        };
+        let Some(decided) = of_line(&*bridge.relay, &bridge.session, line).await else { break };
         match decided {
             FromClient::Forward(text) => {
                 let Ok(message) = Message::read(text.as_bytes()) else { continue };
