@@ -280,7 +280,7 @@ impl Kernel {
         // A name that was not proven is none that a tool server should hear.
         let principal = found.decision.subject.clone().filter(|_| found.is_proven).unwrap_or_default();
         found.decision.verdict = Verdict::Allow;
-        let facts = found.facts.filter(|_| unenforced.is_none());
+        let facts = found.facts.filter(|_| found.decision.mode == Mode::Enforce.name());
         match parts.ledger.record(Event::Decision(found.decision), now).await {
             Ok(receipt) => {
                 let (kernel, started) = (self.clone(), Instant::now());
@@ -368,8 +368,8 @@ impl AuthorizedCall {
         &self.principal
     }
 
-    /// Whether its caller's capability grants a tool of the same tool server, for whatever arguments. A call that would have
-    /// been denied, were the mode `enforce`, sees every tool.
+    /// Whether its caller's capability grants a tool of the same tool server, for whatever arguments. A call of
+    /// another mode than `enforce` sees every tool, as it may call every tool.
     pub fn sees(&self, tool_name: &str) -> bool {
         let tool_server = self.call.tool_server();
         let definition = || self.kernel.parts.definition(tool_server, tool_name);

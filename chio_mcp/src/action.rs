@@ -31,7 +31,8 @@ impl Action {
         let Some((params, name)) = params.and_then(|params| Some((params, params.string("name")?))) else {
             return refuse("a `tools/call` has a `name`");
         };
-        let Ok(arguments) = Object::read(params.get("arguments").unwrap_or("{}")) else {
+        let arguments = params.find("arguments").map(|arguments| params.inner(arguments));
+        let Some(arguments) = arguments.unwrap_or_else(|| Object::read("{}").ok()) else {
             return refuse("`arguments` is an object");
         };
         if arguments.members().iter().any(|member| is_own(&member.name)) {

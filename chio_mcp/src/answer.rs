@@ -49,9 +49,9 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
     error(&refusal.id, refusal.code, &refusal.what, None)
 }
 
-/// A receipt as a JSON value.
-pub(crate) fn receipt(receipt: &Receipt) -> Option<Value> {
-    receipt.to_line().ok().and_then(|line| serde_json::from_slice(&line).ok())
+/// A receipt as a JSON text.
+pub(crate) fn receipt(receipt: &Receipt) -> Option<String> {
+    receipt.to_line().ok().and_then(|line| String::from_utf8(line).ok())
 }
 
 /// The request that was denied.
@@ -72,7 +72,7 @@ pub(crate) fn denial(asked: &Asked<'_>, denied: &Denied, deny_as: DenyAs, nonce:
         let what = if is_call { "Unknown tool" } else { "Not found" };
         return error(asked.id, INVALID_PARAMS, &format!("{what}: {}", excerpt(asked.tool_name)), None);
     }
-    let receipt = written.as_deref().and_then(receipt);
+    let receipt = written.as_deref().and_then(receipt).and_then(|text| serde_json::from_str::<Value>(&text).ok());
     if uncovered && is_call && deny_as == DenyAs::Result {
         let text = format!("{} ({})", denial.public(), denial.code());
         let mut answer = json!({"content": [{"type": "text", "text": text}], "isError": true});

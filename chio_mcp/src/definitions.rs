@@ -92,7 +92,7 @@ fn headers_of(definition: &str) -> Vec<(String, Vec<String>)> {
     fn walk(schema: &Object<'_>, path: &[String], found: &mut Vec<(String, Vec<String>)>) {
         let Some(properties) = schema.object("properties") else { return };
         for member in properties.members() {
-            let Ok(property) = Object::read(properties.value(member)) else { continue };
+            let Some(property) = properties.inner(member) else { continue };
             let below = [path, &[member.name.clone().into_owned()]].concat();
             if let Some(name) = property.get("x-mcp-header").and_then(string) {
                 found.push((name.to_ascii_lowercase(), below.clone()));

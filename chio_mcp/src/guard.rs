@@ -17,7 +17,7 @@ use crate::answer::{self, Asked, DenyAs, NO_ANSWER};
 use crate::definitions::Definitions;
 use crate::json::{Object, one_line, quoted};
 use crate::message::{INVALID_PARAMS, Id, Kind, METHOD_NOT_FOUND, Message, Refusal, cancelled};
-use crate::meta;
+use crate::meta::{self, Taken};
 use crate::methods::{Methods, Rule};
 use crate::relay::{FromClient, FromServer, Relay, Session, Waits, answered, is_meant_as_message, with_params};
 
@@ -155,21 +155,18 @@ impl Guard {
     ) -> Result<(Waiting, String), String> {
         let refuse =
             |code, what: &str| answer::refusal(&Refusal { id: id.text.to_owned(), code, what: what.to_owned() });
-        let sent = message.object.get("params");
-        let taken = sent.map(meta::take);
-        let rest = taken.as_ref().and_then(|taken| taken.rest.as_deref());
-        let forward = if sent == rest { one_line(message.object.text()) } else { with_params(&message.object, rest) };
+        let (taken, forward) = taken(message);
         if rule == Rule::Pass {
             let opens = matches!(method, "initialize" | "server/discover");
             return Ok((Waiting::Passed { opens }, forward));
         }
-        let params = rest.and_then(|rest| Object::read(rest).ok());
+        let params = taken.as_ref().and_then(|taken| Object::read(taken.rest.as_deref()?).ok());
         let action = Action::of(id.text, method, params.as_ref()).map_err(|refusal| answer::refusal(&refusal))?;
         if method == "tools/call" && self.options.methods.is_method(&action.tool_name) {
             return Err(refuse(INVALID_PARAMS, "a tool is called that has the name of a method"));
         }
-        let presented = taken.as_ref().and_then(|taken| taken.get(meta::CALL));
-        let (capability, proof) = match presented.map(presentation) {
+        let presented = taken.as_ref().and_then(|taken| taken.member(meta::CALL));
+        let (capability, proof) = match presented.map(|(own, call)| presentation(&own.inner(call)?)) {
             None if rule == Rule::List => {
                 // Where denials deny, nobody sees anything who shows nothing.
                 return Ok((Waiting::List(None), forward));
@@ -216,14 +213,14 @@ impl Guard {
 
     /// An answer of the tool server to a request that waited for it.
     async fn answer(&self, message: &Message<'_>, waiting: Waiting) -> Result<String, String> {
-        let Some(result) = message.object.get("result") else {
+        let Some(taken) = meta::take_from(&message.object, "result") else {
             if let Waiting::Call(call) | Waiting::List(Some(call)) = waiting {
                 let _ = call.finish(OutcomeStatus::ToolError, None).await;
             }
             return Ok(without_own_data(message));
         };
         let nonce = || self.kernel.new_nonce().ok().map(|nonce| quoted(&nonce));
-        let rest = meta::take(result).rest.unwrap_or(Cow::Borrowed("{}"));
+        let rest = taken.rest.unwrap_or(Cow::Borrowed("{}"));
         let (rest, entries) = match waiting {
             Waiting::Passed { opens } => {
                 (rest, Vec::from_iter(nonce().filter(|_| opens).map(|nonce| (meta::NONCE, nonce))))
@@ -249,7 +246,8 @@ impl Guard {
                 (Cow::Owned(filtered), entries)
             }
             Waiting::Call(call) => {
-                let failed = Object::read(&rest).is_ok_and(|result| result.get("isError") == Some("true"));
+                let result = message.object.object("result");
+                let failed = result.is_some_and(|result| result.get("isError") == Some("true"));
                 let status = if failed { OutcomeStatus::ToolError } else { OutcomeStatus::Ok };
                 let entries = finish(*call, status, &rest).await;
                 (rest, entries)
@@ -257,7 +255,11 @@ impl Guard {
             Waiting::Deciding | Waiting::Cancelled => (rest, Vec::new()),
         };
         let entries: Vec<_> = entries.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let put = if entries.is_empty() { None } else { meta::put(Some(&rest), &entries) };
+        let put = if entries.is_empty() {
+            None
+        } else {
+            Object::read(&rest).ok().and_then(|rest| meta::put(Some(&rest), &entries))
+        };
         let result = put.map_or(rest, Cow::Owned);
         Ok(one_line(&message.object.with("result", &result)))
     }
@@ -279,15 +281,7 @@ impl Relay for Guard {
                 if method.starts_with("notifications/") && self.options.methods.rule(method) == Rule::Pass =>
             {
                 self.cancel(session, &message).await;
-                let Some(params) = message.object.get("params") else {
-                    return FromClient::Forward(one_line(message.object.text()));
-                };
-                let rest = meta::take(params).rest;
-                FromClient::Forward(if rest.as_deref() == Some(params) {
-                    one_line(message.object.text())
-                } else {
-                    with_params(&message.object, rest.as_deref())
-                })
+                FromClient::Forward(taken(&message).1)
             }
             Kind::Notification { method } => {
                 tracing::warn!(method = excerpt(method), "dropped: no notification that this guard passes");
@@ -359,9 +353,18 @@ impl Relay for Guard {
     }
 }
 
+/// What Chio has in the parameters of a message, and the message without that, on one line.
+fn taken<'a>(message: &Message<'a>) -> (Option<Taken<'a>>, String) {
+    let taken = meta::take_from(&message.object, "params");
+    let forward = match &taken {
+        Some(taken) if !taken.is_nothing() => with_params(&message.object, taken.rest.as_deref()),
+        _ => one_line(message.object.text()),
+    };
+    (taken, forward)
+}
+
 /// A chain and a proof, as they are written.
-fn presentation(text: &str) -> Option<(&str, Option<&str>)> {
-    let object = Object::read(text).ok()?;
+fn presentation<'a>(object: &Object<'a>) -> Option<(&'a str, Option<&'a str>)> {
     let known = object.members().iter().all(|member| matches!(&*member.name, "capability" | "proof"));
     known.then_some((object.get("capability")?, object.get("proof")))
 }
@@ -373,7 +376,7 @@ async fn finish(call: AuthorizedCall, status: OutcomeStatus, result: &str) -> Ve
     // Where they cannot be written the kernel says so in its log, and the call has had its effect all the same.
     let Ok(receipts) = call.finish_both(status, hash).await else { return Vec::new() };
     let named = [meta::DECISION, meta::RECEIPT].into_iter().zip(&receipts);
-    named.filter_map(|(name, receipt)| Some((name, answer::receipt(receipt)?.to_string()))).collect()
+    named.filter_map(|(name, receipt)| Some((name, answer::receipt(receipt)?))).collect()
 }
 
 /// An error of the tool server, without what only a guard may say in one.

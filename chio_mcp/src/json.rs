@@ -1,14 +1,18 @@
-//! One level of a JSON text, as it stands: where its members are, so that one can be cut out and nothing else is touched.
+//! An object in a JSON text, as it stands: where its members are, so that one can be cut out and nothing else is touched.
 //!
-//! The whole text is read by the strict reader of the core, so a member that is named twice, at any depth, half of a
+//! The whole text is read once, by the strict reader of the core, so a member that is named twice, at any depth, half of a
 //! surrogate pair or deep nesting is refused. What a number is worth is not asked: that is for what an action covers.
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use chio_core::canonical::lexer::{self, Sink, Text};
 use chio_core::canonical::{Limits, MAX_DEPTH};
 use chio_core::error::{JsonError, JsonErrorKind};
+
+/// Members of objects in objects are known this deep from one reading: as deep as `dev.chio/call` is in a message.
+const KNOWN_DEPTH: usize = 4;
 
 /// A member of an object.
 #[derive(Clone, Debug)]
@@ -17,33 +21,36 @@ pub(crate) struct Member<'a> {
     /// From its name on, to the end of its value.
     whole: Range<usize>,
     value: Range<usize>,
+    /// Those of its value, where that is an object and not too deep.
+    members: Option<Members<'a>>,
 }
 
-/// An object as it is written.
+type Members<'a> = Arc<[Member<'a>]>;
+
+/// An object as it is written, in the text that it was read from.
 #[derive(Clone, Debug)]
 pub(crate) struct Object<'a> {
     text: &'a str,
-    members: Vec<Member<'a>>,
+    span: Range<usize>,
+    members: Members<'a>,
 }
 
 impl<'a> Object<'a> {
     /// Reads a text that is an object.
     /// Fails where it is not strict JSON, but for the worth of its numbers, or not an object.
     pub(crate) fn read(text: &'a str) -> Result<Self, JsonError> {
-        let outline = outline(text, Wanted::Members)?;
-        if !text.trim_start_matches(SPACE).starts_with('{') {
-            return Err(JsonError { at: 0, kind: JsonErrorKind::NotJson("a message is one JSON object".into()) });
+        match outline(text)? {
+            Container::Object(members) => Ok(Self { text, span: 0..text.len(), members: members.into() }),
+            _ => Err(JsonError { at: 0, kind: JsonErrorKind::NotJson("a message is one JSON object".into()) }),
         }
-        let members = outline.members.into_iter().map(|(name, at, value)| Member {
-            name: name.decode(),
-            whole: at..value.end,
-            value,
-        });
-        Ok(Self { text, members: members.collect() })
     }
 
     pub(crate) fn text(&self) -> &'a str {
-        self.text
+        self.part(self.span.clone())
+    }
+
+    fn part(&self, range: Range<usize>) -> &'a str {
+        self.text.get(range).unwrap_or_default()
     }
 
     pub(crate) fn members(&self) -> &[Member<'a>] {
@@ -52,7 +59,7 @@ impl<'a> Object<'a> {
 
     /// The text of a member's value.
     pub(crate) fn value(&self, member: &Member<'_>) -> &'a str {
-        self.text.get(member.value.clone()).unwrap_or_default()
+        self.part(member.value.clone())
     }
 
     /// The text of the value of that name.
@@ -67,7 +74,15 @@ impl<'a> Object<'a> {
 
     /// The value of that name, where it is an object.
     pub(crate) fn object(&self, name: &str) -> Option<Object<'a>> {
-        Object::read(self.get(name)?).ok()
+        self.inner(self.find(name)?)
+    }
+
+    /// A member's value, where it is an object.
+    pub(crate) fn inner(&self, member: &Member<'a>) -> Option<Object<'a>> {
+        match &member.members {
+            Some(members) => Some(Self { text: self.text, span: member.value.clone(), members: Arc::clone(members) }),
+            None => Object::read(self.value(member)).ok(),
+        }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Member<'a>> {
@@ -76,14 +91,28 @@ impl<'a> Object<'a> {
 
     /// The same object with another value at a member that is there, or with the member in front of all others.
     pub(crate) fn with(&self, name: &str, value: &str) -> String {
-        let part = |part: Option<&'a str>| part.unwrap_or_default();
-        if let Some(Range { start, end }) = self.find(name).map(|member| member.value.clone()) {
-            return [part(self.text.get(..start)), value, part(self.text.get(end..))].concat();
+        let Range { start, end } = self.span;
+        if let Some(member) = self.find(name) {
+            return [self.part(start..member.value.start), value, self.part(member.value.end..end)].concat();
         }
-        let brace = self.text.find('{').unwrap_or_default().saturating_add(1);
-        let (before, after) = (part(self.text.get(..brace)), part(self.text.get(brace..)));
-        let comma = if self.members.is_empty() { "" } else { "," };
-        format!("{before}{}:{value}{comma}{after}", quoted(name))
+        self.with_first(&[(name, value)])
+    }
+
+    /// The same object with members in front of all others, none of which is there yet.
+    pub(crate) fn with_first(&self, members: &[(&str, &str)]) -> String {
+        let Range { start, end } = self.span;
+        let brace = self.text().find('{').map_or(start, |at| start.saturating_add(at).saturating_add(1));
+        let own = self.part(brace..end);
+        let mut text = self.part(start..brace).to_owned();
+        text.reserve(members.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum::<usize>());
+        for (name, value) in members {
+            text.extend([&*quoted(name), ":", value, ","]);
+        }
+        if self.members.is_empty() && !members.is_empty() {
+            text.pop();
+        }
+        text.push_str(own);
+        text
     }
 
     /// The same object with those members alone that are wanted.
@@ -93,7 +122,7 @@ impl<'a> Object<'a> {
 
     /// A member, name and value.
     pub(crate) fn whole(&self, member: &Member<'_>) -> &'a str {
-        self.text.get(member.whole.clone()).unwrap_or_default()
+        self.part(member.whole.clone())
     }
 }
 
@@ -104,9 +133,10 @@ pub(crate) fn joined<'t>(members: impl Iterator<Item = &'t str>) -> String {
 
 /// The texts of the elements of an array; none where it is no array.
 pub(crate) fn items(text: &str) -> Option<Vec<&str>> {
-    let items = outline(text, Wanted::Items).ok()?.items;
-    let is_array = text.trim_start_matches(SPACE).starts_with('[');
-    is_array.then(|| items.into_iter().filter_map(|item| text.get(item)).collect())
+    match outline(text).ok()? {
+        Container::Array(items) => Some(items.into_iter().filter_map(|item| text.get(item)).collect()),
+        _ => None,
+    }
 }
 
 /// What a text says that is a JSON string.
@@ -129,40 +159,38 @@ pub(crate) fn one_line(text: &str) -> String {
 
 pub(crate) const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 
-#[derive(Clone, Copy, PartialEq)]
-enum Wanted {
-    Members,
-    Items,
-}
-
-fn outline(text: &str, wanted: Wanted) -> Result<Outline<'_>, JsonError> {
-    let mut outline = Outline { wanted, open: Vec::new(), names: Vec::new(), members: Vec::new(), items: Vec::new() };
+fn outline(text: &str) -> Result<Container<'_>, JsonError> {
+    let mut outline = Outline { open: Vec::new(), names: Vec::new(), outermost: Container::Unknown };
     lexer::read(text.as_bytes(), Limits { bytes: text.len(), depth: MAX_DEPTH }, &mut outline)?;
-    Ok(outline)
+    Ok(outline.outermost)
 }
 
-/// Checks every name at every depth, and keeps the places of what stands in the outermost container.
+/// What is known of a container.
+enum Container<'a> {
+    Object(Vec<Member<'a>>),
+    Array(Vec<Range<usize>>),
+    Unknown,
+}
+
+/// Checks every name at every depth, and keeps what is in the outermost container, and in objects that are in it through
+/// objects alone.
 struct Outline<'a> {
-    wanted: Wanted,
-    /// Where in `names` those of each open container begin, and where in the text it does.
-    open: Vec<(usize, usize)>,
+    /// Where in `names` those of each container that is open begin, where in the text it does, and what is known of it.
+    open: Vec<(usize, usize, Container<'a>)>,
     names: Vec<(Text<'a>, usize)>,
-    members: Vec<(Text<'a>, usize, Range<usize>)>,
-    items: Vec<Range<usize>>,
+    outermost: Container<'a>,
 }
 
-impl Outline<'_> {
-    fn value(&mut self, value: Range<usize>) {
-        if self.open.len() != 1 {
-            return;
-        }
-        match self.wanted {
-            Wanted::Items => self.items.push(value),
-            Wanted::Members => {
-                if let Some((name, at)) = self.names.last().copied() {
-                    self.members.push((name, at, value));
+impl<'a> Outline<'a> {
+    fn value(&mut self, value: Range<usize>, members: Option<Members<'a>>) {
+        match self.open.last_mut() {
+            Some((_, _, Container::Object(all))) => {
+                if let Some((name, at)) = self.names.last() {
+                    all.push(Member { name: name.decode(), whole: *at..value.end, value, members });
                 }
             }
+            Some((_, _, Container::Array(all))) => all.push(value),
+            Some(_) | None => {}
         }
     }
 }
@@ -174,17 +202,17 @@ impl<'a> Sink<'a> for Outline<'a> {
 
     fn word(&mut self, value: Option<bool>, at: usize) -> Result<(), JsonErrorKind> {
         let length = if value == Some(false) { 5 } else { 4 };
-        self.value(at..at.saturating_add(length));
+        self.value(at..at.saturating_add(length), None);
         Ok(())
     }
 
     fn number(&mut self, literal: &'a str, at: usize) -> Result<(), JsonErrorKind> {
-        self.value(at..at.saturating_add(literal.len()));
+        self.value(at..at.saturating_add(literal.len()), None);
         Ok(())
     }
 
     fn string(&mut self, text: Text<'a>, at: usize) -> Result<(), JsonErrorKind> {
-        self.value(at..at.saturating_add(text.raw.len()).saturating_add(2));
+        self.value(at..at.saturating_add(text.raw.len()).saturating_add(2), None);
         Ok(())
     }
 
@@ -193,12 +221,18 @@ impl<'a> Sink<'a> for Outline<'a> {
         Ok(())
     }
 
-    fn open(&mut self, _: bool, at: usize) {
-        self.open.push((self.names.len(), at));
+    fn open(&mut self, is_object: bool, at: usize) {
+        let is_known = self.open.len() < KNOWN_DEPTH;
+        let known = match self.open.last() {
+            None if !is_object => Container::Array(Vec::new()),
+            Some((_, _, Container::Object(_))) | None if is_object && is_known => Container::Object(Vec::new()),
+            _ => Container::Unknown,
+        };
+        self.open.push((self.names.len(), at, known));
     }
 
     fn close(&mut self, end: usize) -> Result<(), JsonError> {
-        let Some((from, start)) = self.open.pop() else { return Ok(()) };
+        let Some((from, start, known)) = self.open.pop() else { return Ok(()) };
         let names = self.names.get(from..).unwrap_or_default();
         if names.len() > 1 {
             let mut sorted: Vec<_> = names.iter().map(|(text, at)| (text.decode(), *at)).collect();
@@ -208,7 +242,12 @@ impl<'a> Sink<'a> for Outline<'a> {
             }
         }
         self.names.truncate(from);
-        self.value(start..end);
+        if self.open.is_empty() {
+            self.outermost = known;
+        } else {
+            let members = if let Container::Object(members) = known { Some(Arc::from(members)) } else { None };
+            self.value(start..end, members);
+        }
         Ok(())
     }
 }

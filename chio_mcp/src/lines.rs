@@ -21,6 +21,8 @@ pub(crate) struct Lines<R> {
     stream: R,
     limit: usize,
     buffer: Vec<u8>,
+    /// Where in the buffer the next line begins.
+    start: usize,
     /// How much of the buffer was looked through for the end of the line.
     scanned: usize,
     is_too_long: bool,
@@ -31,7 +33,7 @@ const CHUNK: usize = 64 << 10;
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) fn new(stream: R, limit: usize) -> Self {
-        Self { stream, limit, buffer: Vec::with_capacity(CHUNK), scanned: 0, is_too_long: false, at_end: false }
+        Self { stream, limit, buffer: Vec::with_capacity(CHUNK), start: 0, scanned: 0, is_too_long: false, at_end: false }
     }
 
     /// Whether the next line is here already.
@@ -43,17 +45,24 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         loop {
             let rest = self.buffer.get(self.scanned..).unwrap_or_default();
             if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.buffer.drain(..=self.scanned.saturating_add(end)).collect();
+                let behind = self.scanned.saturating_add(end).saturating_add(1);
+                let line = self.buffer.get(self.start..behind).unwrap_or_default().to_vec();
+                (self.start, self.scanned) = (behind, behind);
                 return Ok(self.line(line));
             }
-            self.scanned = self.buffer.len();
-            if self.scanned > self.limit {
+            // Only the start of a line is left in it.
+            self.buffer.drain(..std::mem::take(&mut self.start));
+            if self.buffer.is_empty() && self.buffer.capacity() > CHUNK.saturating_mul(16) {
+                self.buffer = Vec::with_capacity(CHUNK);
+            }
+            if self.buffer.len() > self.limit {
                 self.is_too_long = true;
                 self.buffer.clear();
-                self.scanned = 0;
             }
+            self.scanned = self.buffer.len();
             if self.at_end {
                 let line = std::mem::take(&mut self.buffer);
+                self.scanned = 0;
                 return Ok(if line.is_empty() && !self.is_too_long { Line::End } else { self.line(line) });
             }
             self.buffer.reserve(CHUNK);
@@ -62,10 +71,6 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 
     fn line(&mut self, mut line: Vec<u8>) -> Line {
-        self.scanned = 0;
-        if self.buffer.is_empty() && self.buffer.capacity() > CHUNK.saturating_mul(16) {
-            self.buffer = Vec::with_capacity(CHUNK);
-        }
         while line.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             line.pop();
         }

@@ -101,8 +101,8 @@ impl<'a> Message<'a> {
             (Some(_), _) if result || error => return refuse("a message is a request or an answer, not both"),
             (Some(method), id) => {
                 let Some(method) = string(method) else { return refuse("`method` is a string") };
-                if let Some(params) = object.get("params") {
-                    let Ok(params) = Object::read(params) else { return refuse("`params` is an object") };
+                if let Some(params) = object.find("params") {
+                    let Some(params) = object.inner(params) else { return refuse("`params` is an object") };
                     if let Some(name) = look_alike(&params, &PARAMETERS) {
                         return refuse(&format!("`params` has a member `{name}`, which some would read as another"));
                     }

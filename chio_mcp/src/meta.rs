@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Object, quoted};
+use crate::json::{Member, Object, joined, quoted};
 use crate::message::folded;
 
 /// What begins like this is Chio's own.
@@ -22,12 +22,24 @@ const ADDED: &str = "dev.chio/added";
 pub(crate) struct Taken<'a> {
     /// What is left; nothing where the object itself was only added to hold it.
     pub(crate) rest: Option<Cow<'a, str>>,
-    own: Vec<(Cow<'a, str>, &'a str)>,
+    /// The `_meta` that had it.
+    own: Option<Object<'a>>,
 }
 
 impl<'a> Taken<'a> {
+    /// Whether there was nothing of it.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.own.is_none()
+    }
+
+    /// What it is by one of Chio's own names.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
-        self.own.iter().find(|(own, _)| own == name).map(|(_, value)| *value)
+        self.own.as_ref()?.get(name)
+    }
+
+    /// Likewise, as a member.
+    pub(crate) fn member(&self, name: &str) -> Option<(&Object<'a>, &Member<'a>)> {
+        self.own.as_ref().and_then(|own| Some((own, own.find(name)?)))
     }
 }
 
@@ -39,18 +51,21 @@ pub(crate) fn is_own(name: &str) -> bool {
     folded(name).starts_with(PREFIX)
 }
 
+/// Takes Chio's own out of the `_meta` of a member; nothing where there is no such member.
+pub(crate) fn take_from<'a>(object: &Object<'a>, name: &str) -> Option<Taken<'a>> {
+    let member = object.find(name)?;
+    let whole = || Taken { rest: Some(Cow::Borrowed(object.value(member))), own: None };
+    Some(object.inner(member).as_ref().map_or_else(whole, take))
+}
+
 /// Takes Chio's own out of an object's `_meta`.
-pub(crate) fn take(text: &str) -> Taken<'_> {
-    let whole = || Taken { rest: Some(Cow::Borrowed(text)), own: Vec::new() };
-    let Ok(object) = Object::read(text) else { return whole() };
-    let Some(meta) = object.object("_meta") else { return whole() };
-    let own: Vec<_> = meta.members().iter().filter(|member| is_own(&member.name)).collect();
-    if own.is_empty() {
-        return whole();
-    }
-    let own: Vec<_> = own.into_iter().map(|member| (member.name.clone(), meta.value(member))).collect();
-    let left = meta.only(|member| !is_own(&member.name));
-    let added = own.iter().find(|(name, _)| name == ADDED).map(|(_, value)| *value);
+fn take<'a>(object: &Object<'a>) -> Taken<'a> {
+    let meta = object.object("_meta");
+    let Some(own) = meta.filter(|meta| meta.members().iter().any(|member| is_own(&member.name))) else {
+        return Taken { rest: Some(Cow::Borrowed(object.text())), own: None };
+    };
+    let left = own.only(|member| !is_own(&member.name));
+    let added = own.get(ADDED);
     let rest = match added {
         Some("\"_meta\"" | "\"params\"") if left == "{}" => {
             let rest = object.only(|member| member.name != "_meta");
@@ -58,38 +73,34 @@ pub(crate) fn take(text: &str) -> Taken<'_> {
         }
         _ => Some(object.with("_meta", &left)),
     };
-    Taken { rest: rest.map(Cow::Owned), own }
+    Taken { rest: rest.map(Cow::Owned), own: Some(own) }
 }
 
-/// Puts entries into an object's `_meta`. Where there is no object yet, or no `_meta` in it, it says so for [`take`].
-pub(crate) fn put(text: Option<&str>, entries: &[(&str, &str)]) -> Option<String> {
-    let object = text.map(Object::read).transpose().ok()?;
-    let meta = object.as_ref().and_then(|object| object.object("_meta"));
-    let added = match (&object, &meta) {
-        (_, Some(_)) => None,
-        (Some(object), None) if object.get("_meta").is_some() => return None,
-        (Some(_), None) => Some("_meta"),
-        (None, None) => Some("params"),
-    };
-    let added = added.map(|added| (ADDED, quoted(added)));
-    let entries = entries.iter().copied().chain(added.iter().map(|(name, value)| (*name, value.as_str())));
-    let new = with_all(meta.as_ref().map_or_else(|| "{}".to_owned(), |meta| meta.only(|_| true)), entries)?;
-    Some(object.map_or_else(|| format!("{{\"_meta\":{new}}}"), |object| object.with("_meta", &new)))
+/// Puts entries into an object's `_meta`, of which none is there. Where there is no object yet, or no `_meta` in it, it
+/// says so for [`take`].
+/// Nothing where its `_meta` is no object.
+pub(crate) fn put(object: Option<&Object<'_>>, entries: &[(&str, &str)]) -> Option<String> {
+    let new = |added: &str| entries_of(&[entries, &[(ADDED, &*quoted(added))]].concat());
+    match object {
+        None => Some(entries_of(&[("_meta", &new("params"))])),
+        Some(object) if object.find("_meta").is_none() => Some(object.with("_meta", &new("_meta"))),
+        Some(_) => put_plainly(object?, entries),
+    }
 }
 
 /// Puts entries into the `_meta` of a result that is handed to a client, which needs to know of no more.
-pub(crate) fn put_plainly(text: &str, entries: &[(&str, &str)]) -> Option<String> {
-    let object = Object::read(text).ok()?;
-    let meta = with_all(object.get("_meta").unwrap_or("{}").to_owned(), entries.iter().copied())?;
+pub(crate) fn put_plainly(object: &Object<'_>, entries: &[(&str, &str)]) -> Option<String> {
+    let meta = match object.find("_meta") {
+        Some(meta) => object.inner(meta)?.with_first(entries),
+        None => entries_of(entries),
+    };
     Some(object.with("_meta", &meta))
 }
 
-/// An object with these entries; nothing where it is none.
-fn with_all<'a>(mut text: String, entries: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<String> {
-    for (name, value) in entries {
-        text = Object::read(&text).ok()?.with(name, value);
-    }
-    Some(text)
+/// An object of entries.
+fn entries_of(entries: &[(&str, &str)]) -> String {
+    let entries: Vec<_> = entries.iter().map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
+    joined(entries.iter().map(String::as_str))
 }
 
 #[cfg(test)]
@@ -106,7 +117,9 @@ mod tests {
             Some("{\"a\":1,\"_meta\":{\"progressToken\" : 12345678901234567890}}"),
             Some("{\"_meta\":{\"z\":1,\"b\":[2]}}"),
         ] {
-            let put = put(text, &[(CALL, "{\"x\":1}"), (NONCE, "\"n\"")]).unwrap();
+            let object = text.map(|text| Object::read(text).unwrap());
+            let put = put(object.as_ref(), &[(CALL, "{\"x\":1}"), (NONCE, "\"n\"")]).unwrap();
+            let put = Object::read(&put).unwrap();
             let taken = take(&put);
             assert_eq!(
                 (taken.get(CALL), taken.get(NONCE), taken.get(RECEIPT)),
@@ -115,19 +128,25 @@ mod tests {
             let expected = text.map(|text| text.replace("{ \"a\" : 1 }", "{\"a\" : 1}"));
             assert_eq!(taken.rest.as_deref(), expected.as_deref(), "{text:?}");
         }
-        assert_eq!(put(Some("{\"_meta\":1}"), &[(CALL, "1")]), None);
+        assert_eq!(put(Object::read("{\"_meta\":1}").ok().as_ref(), &[(CALL, "1")]), None);
     }
 
     #[test]
     fn all_of_chios_own_is_taken_however_it_is_written() {
         let text = "{\"_meta\":{\"Dev.Chio/Call\":1,\"dev.ch\\u0069o/x\":2,\"dev.chi\\u006f/call\":3,\"dev.chio\":4}}";
-        let taken = take(text);
+        let taken = take(&Object::read(text).unwrap());
         assert_eq!(taken.rest.as_deref(), Some("{\"_meta\":{\"dev.chio\":4}}"));
         assert_eq!(taken.get(CALL), Some("3"));
         // A marker takes nothing out that holds anything.
-        let marked = take("{\"_meta\":{\"dev.chio/added\":\"params\",\"a\":1}}").rest.unwrap().into_owned();
+        let marked = take(&Object::read("{\"_meta\":{\"dev.chio/added\":\"params\",\"a\":1}}").unwrap())
+            .rest
+            .unwrap()
+            .into_owned();
         assert_eq!(marked, "{\"_meta\":{\"a\":1}}");
-        let marked = take("{\"b\":1,\"_meta\":{\"dev.chio/added\":\"params\"}}").rest.unwrap().into_owned();
+        let marked = take(&Object::read("{\"b\":1,\"_meta\":{\"dev.chio/added\":\"params\"}}").unwrap())
+            .rest
+            .unwrap()
+            .into_owned();
         assert_eq!(marked, "{\"b\":1}");
     }
 }

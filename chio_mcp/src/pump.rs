@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::answer;
 use crate::lines::{Line, Lines};
-use crate::message::{INVALID_REQUEST, Kind, Message};
+use crate::message::INVALID_REQUEST;
 use crate::relay::{FromClient, FromServer, Relay, Session};
 
 /// The longest message that is read, in bytes: 16 MiB.
@@ -98,11 +98,11 @@ impl<R: Relay, C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Between<'_, R, C, S
         mut again: UnboundedReceiver<String>,
         client_ended: &Notify,
     ) -> io::Result<()> {
-        // What was asked since the tool server was last seen to read.
-        let mut unread = Vec::new();
+        // How many requests had begun when the tool server was last seen to read.
+        let mut read = 0;
         loop {
             if !lines.is_ready() && again.is_empty() {
-                self.flush(&mut unread).await?;
+                self.flush(&mut read).await?;
             }
             let line = tokio::select! {
                 biased;
@@ -115,33 +115,30 @@ impl<R: Relay, C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Between<'_, R, C, S
             let Some(decided) = of_line(self.relay, &self.session, line).await else { break };
             match decided {
                 FromClient::Forward(text) => {
-                    let message = Message::read(text.as_bytes()).ok();
-                    if let Some(Kind::Request { id, .. }) = message.as_ref().map(|message| &message.kind) {
-                        unread.push(id.text.to_owned());
-                    }
                     let _ = self.to_server.write(&text).await;
                 }
                 FromClient::Answer(text) => self.to_client.write(&text).await?,
                 FromClient::Drop => {}
             }
         }
-        self.flush(&mut unread).await?;
+        self.flush(&mut read).await?;
         let _ = timeout(DRAIN, self.drain(again)).await;
         self.to_server.close().await;
         client_ended.notify_one();
         Ok(())
     }
 
-    async fn flush(&self, unread: &mut Vec<String>) -> io::Result<()> {
+    async fn flush(&self, read: &mut u64) -> io::Result<()> {
+        let begun = self.session.begun();
         if self.to_server.flush().await.is_err() {
             // It reads no more. What it was asked before it may still answer, and its client goes on to be heard.
-            for id in unread.iter() {
-                for text in self.relay.give_up(&self.session, Some(id), "it reads no more", true).await {
+            for id in self.session.after(*read) {
+                for text in self.relay.give_up(&self.session, Some(&id), "it reads no more", true).await {
                     self.to_client.write(&text).await?;
                 }
             }
         }
-        unread.clear();
+        *read = begun;
         self.to_client.flush().await
     }
 

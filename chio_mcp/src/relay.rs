@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::definitions::Definitions;
@@ -71,6 +72,8 @@ pub trait Waits: Send + 'static {
 #[derive(Debug)]
 pub struct Session<W> {
     waiting: Mutex<HashMap<Key, Entry<W>>>,
+    /// How many requests began, ever.
+    begun: AtomicU64,
     /// The ids of what the tool server asked its client.
     asked: Mutex<HashSet<Key>>,
 }
@@ -79,11 +82,12 @@ pub struct Session<W> {
 pub(crate) struct Entry<W> {
     pub(crate) id: String,
     pub(crate) waiting: W,
+    number: u64,
 }
 
 impl<W> Default for Session<W> {
     fn default() -> Self {
-        Self { waiting: Mutex::default(), asked: Mutex::default() }
+        Self { waiting: Mutex::default(), begun: AtomicU64::new(0), asked: Mutex::default() }
     }
 }
 
@@ -94,18 +98,20 @@ impl<W: Waits> Session<W> {
 
     /// Takes the id of a request for as long as it is under way: two at once could not be told apart by their answers.
     pub(crate) fn begin(&self, id: &Id<'_>, waiting: W) -> Result<(), Refusal> {
-        let refuse = |what: &str| Err(Refusal { id: "null".into(), code: INVALID_REQUEST, what: what.into() });
+        let refuse = |id: &str, what: &str| Err(Refusal { id: id.into(), code: INVALID_REQUEST, what: what.into() });
         let mut all = self.lock();
         if all.contains_key(&id.key) {
-            return refuse("the `id` is that of a request that is still under way");
+            // With its id this would be taken for the answer to the other.
+            return refuse("null", "the `id` is that of a request that is still under way");
         }
         if all.len() >= MAX_UNDER_WAY {
             all.retain(|_, entry| !entry.waiting.is_over());
         }
         if all.len() >= MAX_UNDER_WAY {
-            return refuse("too many requests are under way");
+            return refuse(id.text, "too many requests are under way");
         }
-        all.insert(id.key.clone(), Entry { id: id.text.to_owned(), waiting });
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        all.insert(id.key.clone(), Entry { id: id.text.to_owned(), waiting, number });
         Ok(())
     }
 
@@ -139,6 +145,19 @@ impl<W: Waits> Session<W> {
             Some(id) => Vec::from_iter(Key::read(id).and_then(|key| self.lock().remove(&key))),
             None => self.lock().drain().map(|(_, entry)| entry).collect(),
         }
+    }
+
+    /// How many requests began so far.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    /// The ids of those that are under way and began after so many, in their order.
+    pub(crate) fn after(&self, begun: u64) -> Vec<String> {
+        let all = self.lock();
+        let mut late: Vec<_> = all.values().filter(|entry| entry.number >= begun).collect();
+        late.sort_unstable_by_key(|entry| entry.number);
+        late.into_iter().map(|entry| entry.id.clone()).collect()
     }
 
     /// Whether a request of this id is under way.

@@ -16,7 +16,7 @@ use crate::answer::{self, NO_ANSWER, RECEIPT_INVALID};
 use crate::json::{Object, one_line, string};
 use crate::keeper::{Keeper, Signed};
 use crate::message::{INVALID_PARAMS, Kind, Message, Refusal, cancelled};
-use crate::meta;
+use crate::meta::{self, Taken};
 use crate::methods::is_presented;
 use crate::relay::{FromClient, FromServer, Relay, Session, Waits, with_params};
 
@@ -125,7 +125,7 @@ impl Signer {
     fn sign(&self, message: &Message<'_>, id: &str, method: &str) -> Result<(String, Signed), Refusal> {
         let refuse = |what: String| Refusal { id: id.to_owned(), code: INVALID_PARAMS, what };
         // What the client put there itself would stand beside what the signer says.
-        let taken = message.object.get("params").map(meta::take);
+        let taken = meta::take_from(&message.object, "params");
         let params = taken.as_ref().and_then(|taken| taken.rest.as_deref());
         let object = params.and_then(|params| Object::read(params).ok());
         let action = Action::of(id, method, object.as_ref())?;
@@ -139,7 +139,7 @@ impl Signer {
         let signed = Signed::new(&proof, method == "tools/call").map_err(|error| refuse(error.to_string()))?;
         let proof = proof.to_bytes().ok().and_then(|proof| String::from_utf8(proof).ok()).unwrap_or_default();
         let presented = format!("{{\"capability\":{},\"proof\":{proof}}}", self.chain);
-        let params = meta::put(params, &[(meta::CALL, &presented)]);
+        let params = meta::put(object.as_ref(), &[(meta::CALL, &presented)]);
         let params = params.ok_or_else(|| refuse("`_meta` is an object".into()))?;
         Ok((with_params(&message.object, Some(&params)), signed))
     }
@@ -164,8 +164,7 @@ impl Signer {
     }
 
     /// A result without what the guard says to the signer alone, when its receipts fit it.
-    fn received(&self, message: &Message<'_>, result: &str, signed: Option<&Signed>) -> Result<String, String> {
-        let taken = meta::take(result);
+    fn received(&self, message: &Message<'_>, taken: &Taken<'_>, signed: Option<&Signed>) -> Result<String, String> {
         let has_nonce = self.learn(taken.get(meta::NONCE));
         let rest = taken.rest.as_deref().unwrap_or("{}");
         let receipts = [meta::DECISION, meta::RECEIPT].map(|name| taken.get(name));
@@ -177,10 +176,14 @@ impl Signer {
         }
         let entries = [meta::DECISION, meta::RECEIPT].into_iter().zip(receipts);
         let entries: Vec<_> = entries.filter_map(|(name, receipt)| Some((name, receipt?))).collect();
-        if entries.is_empty() && rest == result {
+        if taken.is_nothing() {
             return Ok(one_line(message.object.text()));
         }
-        let put = if entries.is_empty() { None } else { meta::put_plainly(rest, &entries) };
+        let put = if entries.is_empty() {
+            None
+        } else {
+            Object::read(rest).ok().and_then(|rest| meta::put_plainly(&rest, &entries))
+        };
         Ok(one_line(&message.object.with("result", put.as_deref().unwrap_or(rest))))
     }
 }
@@ -227,8 +230,8 @@ impl Relay for Signer {
         if let Some(text) = entry.waiting.request.and_then(|request| self.sign_again(session, &message, &request)) {
             return FromServer::Back(text);
         }
-        let Some(result) = message.object.get("result") else { return plain() };
-        match self.received(&message, result, entry.waiting.signed.as_ref()) {
+        let Some(taken) = meta::take_from(&message.object, "result") else { return plain() };
+        match self.received(&message, &taken, entry.waiting.signed.as_ref()) {
             Ok(text) => FromServer::Forward(text),
             Err(what) => {
                 tracing::warn!("the receipt of a call does not hold: {what}");

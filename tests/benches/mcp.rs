@@ -164,9 +164,9 @@ fn main() {
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("it has a parent").to_owned();
-    let built =
-        Command::new(env!("CARGO")).args(["build", "-q", "--release", "--bin", "chio"]).current_dir(&root).status();
-    assert!(built.expect("cargo runs").success());
+    let mut cargo = Command::new(env!("CARGO"));
+    chio_tests::not_told(&mut cargo).args(["build", "-q", "--release", "--bin", "chio"]).current_dir(&root);
+    assert!(cargo.status().expect("cargo runs").success());
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let chio = target.join("release/chio").to_string_lossy().into_owned();
     let folder = tempfile::tempdir().expect("there is room");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::repository;
+use crate::{not_told, repository};
 
 /// A file of the repository, named from its root.
 pub fn read(file: impl AsRef<Path>) -> String {
@@ -88,7 +88,7 @@ pub fn commands(document: &str) -> String {
 /// Runs a script as a person would who pastes it, and stops at the first command that fails. Returns what it printed.
 pub fn run(script: &str, prepare: impl FnOnce(&mut Command) -> &mut Command) -> String {
     let mut bash = Command::new("bash");
-    let output = prepare(bash.args(["-euo", "pipefail", "-c", script])).output().expect("bash is there");
+    let output = prepare(not_told(&mut bash).args(["-euo", "pipefail", "-c", script])).output().expect("bash is there");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
     out.into_owned()

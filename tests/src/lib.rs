@@ -27,10 +27,23 @@ pub mod vectors;
 pub mod world;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Takes from a command what cargo tells this test of itself: build scripts that it leads to would take it for something
+/// that has changed, and build what is built.
+pub fn not_told(command: &mut Command) -> &mut Command {
+    const OWN: [&str; 5] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| OWN.iter().any(|own| name.starts_with(own))) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// The folder of third-party test data beside the repository, or none: then the test prints that it is skipped.

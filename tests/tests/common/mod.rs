@@ -35,16 +35,7 @@ pub fn chio() -> &'static Path {
         cargo.current_dir(chio_tests::repository());
         cargo.args(["build", "-q", "-p", "chio_cli", "--bin", "chio", "--target-dir"]);
         cargo.arg(profile.parent().unwrap());
-        // What cargo tells this test of itself, build scripts would take for something that has changed.
-        for (name, _) in std::env::vars_os() {
-            let told = name.to_string_lossy().into_owned();
-            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
-                .iter()
-                .any(|start| told.starts_with(start))
-            {
-                cargo.env_remove(name);
-            }
-        }
+        chio_tests::not_told(&mut cargo);
         if profile.ends_with("release") {
             cargo.arg("--release");
         }

@@ -47,6 +47,9 @@ fn without_a_capability_a_list_is_empty_and_with_a_bad_one_there_is_none() {
         let guarded = Guarded::with(GuardOptions { mode, ..GuardOptions::default() });
         guarded.forwarded(&request(1, "tools/list", &json!({})));
         assert_eq!(names(&guarded.passed(&result(1, &json!({"tools": tools()})))), ["read", "write", "rm"]);
+        // What passes when it is called is shown, too.
+        guarded.forwarded(&Signing::new(vec![docs_grant()]).signed(&request(2, "tools/list", &json!({}))));
+        assert_eq!(names(&guarded.passed(&result(2, &json!({"tools": tools()})))), ["read", "write", "rm"]);
     }
 }
 
