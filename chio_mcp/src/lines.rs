@@ -33,7 +33,15 @@ const CHUNK: usize = 64 << 10;
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(crate) fn new(stream: R, limit: usize) -> Self {
-        Self { stream, limit, buffer: Vec::with_capacity(CHUNK), start: 0, scanned: 0, is_too_long: false, at_end: false }
+        Self {
+            stream,
+            limit,
+            buffer: Vec::with_capacity(CHUNK),
+            start: 0,
+            scanned: 0,
+            is_too_long: false,
+            at_end: false,
+        }
     }
 
     /// Whether the next line is here already.
