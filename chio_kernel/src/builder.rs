@@ -19,7 +19,7 @@ use crate::denial::Denial;
 use crate::fence::Fence;
 use crate::guard::Guard;
 use crate::kernel::Kernel;
-use crate::proof::{Forgetful, Prover};
+use crate::proof::Prover;
 use crate::receipts::{Ledger, Unproven};
 use crate::store::{
     DpopNonceStore, MemoryReceipts, MemoryRevocations, MemoryStandings, MemoryUsage, NonceStore, ReceiptStore,
@@ -190,15 +190,11 @@ impl KernelBuilder {
             Arc::new(DpopNonceStore::new(dpop.nonce_store_capacity, life))
         });
         if !nonces.survives_restart() {
-            tracing::warn!(
-                "what this kernel remembers in memory is gone when it stops: nonces, and all else kept there"
-            );
+            tracing::warn!("what this kernel remembers in memory is gone when it stops: nonces, and all kept there");
         }
-        let forgetful = (!nonces.survives_restart()).then(|| Forgetful {
-            accepted_after: started_at.saturating_add(dpop.max_clock_skew_secs),
-            epoch: random_hex().ok().map(|random| format!("{random}.")),
-        });
-        let unproven = Mutex::new(Unproven::new(settings.unproven_receipts_per_second));
+        let started_at = (!nonces.survives_restart()).then_some(started_at);
+        let epoch = random_hex().ok().map(|random| format!("{random}."));
+        let unproven = Mutex::new(Unproven::new(settings.unproven_receipts_per_second, stores.receipts.unfinished()));
         let fence = Fence { timer: Arc::clone(&timer), patience: patience.store };
         Ok(Kernel::new(Parts {
             clock,
@@ -206,7 +202,7 @@ impl KernelBuilder {
             authorities: Authorities::new(self.roots, self.names, &settings),
             revocations: stores.revocations,
             standings: stores.standings,
-            prover: Prover { config: dpop, nonces, fence: fence.clone(), forgetful },
+            prover: Prover { config: dpop, nonces, fence: fence.clone(), started_at, epoch },
             budget: Budget { usage: stores.usage, fence: fence.clone() },
             guards: self.guards,
             ledger: Ledger { store: stores.receipts, key, fence: fence.clone(), unproven, ends: Arc::default() },

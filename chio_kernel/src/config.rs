@@ -142,10 +142,23 @@ pub struct ThreatResponse {
     pub signature_failures: u64,
     /// What that many failed signatures lead to.
     pub signature: Response,
+    /// How many failed signatures against the subjects of one root issuer lead to `root_signature`.
+    pub root_signature_failures: u64,
+    /// What that many lead to, for the issuer: whoever holds a token of it is turned away with it.
+    pub root_signature: Response,
+    /// How many seconds it takes until one failed signature is forgiven; 0 for never.
+    pub forgiven_after_secs: u64,
 }
 
 impl Default for ThreatResponse {
     fn default() -> Self {
-        Self { replay: Response::Report, signature_failures: 5, signature: Response::Report }
+        Self {
+            replay: Response::Report,
+            signature_failures: 5,
+            signature: Response::Report,
+            root_signature_failures: 100,
+            root_signature: Response::Report,
+            forgiven_after_secs: 60,
+        }
     }
 }

@@ -50,8 +50,7 @@ impl Kernel {
     /// whose nonces do not survive a restart.
     pub fn new_nonce(&self) -> Result<String, KernelError> {
         let random = chio_core::crypto::random_hex().map_err(|error| KernelError::new(error.to_string()))?;
-        let forgetful = self.parts.prover.forgetful.as_ref();
-        let epoch = forgetful.and_then(|forgetful| forgetful.epoch.as_deref()).unwrap_or_default();
+        let epoch = self.parts.prover.epoch.as_deref().unwrap_or_default();
         Ok(format!("{epoch}{random}"))
     }
 
@@ -164,7 +163,8 @@ impl Kernel {
                 Err(denial) => {
                     if let Some(subject) = found.subject_id {
                         let (threat, standings) = (&self.parts.settings.threat, &*self.parts.standings);
-                        standing::respond(&denial, subject, threat, standings, &self.parts.fence, now).await;
+                        let root = found.root_id.unwrap_or(subject);
+                        standing::respond(&denial, [subject, root], threat, standings, &self.parts.fence, now).await;
                     }
                     if mode == Mode::Enforce {
                         return Err(self.deny(denial, found, now).await);

@@ -1,5 +1,6 @@
 //! Whether the caller holds the key, for this very call, and has not made it before: the one place where it is decided.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chio_core::digest::Digest;
@@ -44,33 +45,15 @@ impl ProvenCall {
     }
 }
 
-/// What a kernel whose nonces do not survive a restart must refuse: every proof that could have been used before it
-/// started. That is one dated up to the start *and the clock skew allowed then*; a comparison with the start alone
-/// would let through what was dated ahead, or signed in the same second.
-#[derive(Clone, Debug)]
-pub(crate) struct Forgetful {
-    pub(crate) accepted_after: u64,
-    /// Drawn at random at the start. A nonce that begins with it was given out since, so no kernel saw it before.
-    pub(crate) epoch: Option<String>,
-}
-
-impl Forgetful {
-    fn check(&self, nonce: &str, issued_at: u64) -> Result<(), Denial> {
-        let accepted_after = self.accepted_after;
-        let given_out = self.epoch.as_ref().is_some_and(|epoch| nonce.starts_with(epoch.as_str()));
-        if given_out || issued_at > accepted_after {
-            return Ok(());
-        }
-        Err(Denial::ProofPredatesKernel { issued_at, accepted_after })
-    }
-}
-
 /// Verifies proofs, and spends their nonces.
 pub(crate) struct Prover {
     pub(crate) config: DpopConfig,
     pub(crate) nonces: Arc<dyn NonceStore>,
     pub(crate) fence: Fence,
-    pub(crate) forgetful: Option<Forgetful>,
+    /// When the kernel started, if its nonces did not survive that.
+    pub(crate) started_at: Option<u64>,
+    /// Drawn at random at the start. A nonce that begins with it was given out since, so no kernel saw it before.
+    pub(crate) epoch: Option<String>,
 }
 
 impl Prover {
@@ -116,8 +99,19 @@ impl Prover {
         Ok(ProvenCall { authority, call, proof_hash })
     }
 
+    /// What could have been used before the store began to remember must be refused: what is dated up to then *and the
+    /// clock skew*. A comparison with then alone would let through what was dated ahead, or signed in the same second.
     fn remembers(&self, nonce: &str, issued_at: u64) -> Result<(), Denial> {
-        self.forgetful.as_ref().map_or(Ok(()), |forgetful| forgetful.check(nonce, issued_at))
+        let since = self
+            .started_at
+            .or_else(|| catch_unwind(AssertUnwindSafe(|| self.nonces.remembers_since())).unwrap_or(Some(u64::MAX)));
+        let Some(since) = since else { return Ok(()) };
+        let accepted_after = since.saturating_add(self.config.max_clock_skew_secs);
+        let given_out = self.epoch.as_ref().is_some_and(|epoch| nonce.starts_with(epoch.as_str()));
+        if given_out || issued_at > accepted_after {
+            return Ok(());
+        }
+        Err(Denial::ProofPredatesKernel { issued_at, accepted_after })
     }
 
     async fn spend(&self, scope: &str, nonce: &str, account: Digest, now: u64) -> Result<(), Denial> {

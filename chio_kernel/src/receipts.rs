@@ -19,6 +19,7 @@ use crate::sync::{Mutex, lock};
 pub(crate) struct Found {
     pub(crate) decision: Decision,
     pub(crate) subject_id: Option<Digest>,
+    pub(crate) root_id: Option<Digest>,
     pub(crate) subject_mode: Option<Mode>,
     pub(crate) is_proven: bool,
     /// What was verified of the one who is proven.
@@ -39,13 +40,14 @@ impl Found {
             action_hash: None,
             proof_hash: None,
         };
-        Self { decision, subject_id: None, subject_mode: None, is_proven: false, facts: None }
+        Self { decision, subject_id: None, root_id: None, subject_mode: None, is_proven: false, facts: None }
     }
 
     pub(crate) fn authority(&mut self, authority: &VerifiedAuthority) {
         self.decision.capability_id = Some(authority.capability_id().to_owned());
         self.decision.subject = Some(authority.principal().to_owned());
-        self.subject_id = authority.facts().principals.first().copied();
+        let principals = &authority.facts().principals;
+        (self.subject_id, self.root_id) = (principals.first().copied(), principals.last().copied());
     }
 
     pub(crate) fn proven(&mut self, proven: &ProvenCall, subject_mode: Option<Mode>) {
@@ -75,11 +77,12 @@ pub(crate) struct Unproven {
     second: u64,
     written: u64,
     suppressed: u64,
+    unfinished: Vec<u64>,
 }
 
 impl Unproven {
-    pub(crate) fn new(per_second: u64) -> Self {
-        Self { per_second, second: 0, written: 0, suppressed: 0 }
+    pub(crate) fn new(per_second: u64, unfinished: Vec<u64>) -> Self {
+        Self { per_second, second: 0, written: 0, suppressed: 0, unfinished }
     }
 
     /// Whether one more may be written, and what is to be summed up before; it is counted either way.
@@ -126,14 +129,16 @@ impl Ledger {
     }
 
     async fn summarise(&self, suppressed: u64, now: u64) -> Result<(), KernelError> {
-        if suppressed == 0 {
+        let unfinished = std::mem::take(&mut lock(&self.unproven).unfinished);
+        if suppressed == 0 && unfinished.is_empty() {
             return Ok(());
         }
-        let summary = Event::Summary(Summary { suppressed, unfinished: Vec::new() });
+        let summary = Event::Summary(Summary { suppressed, unfinished: unfinished.clone() });
         let written = self.append(summary, now).await;
         if written.is_err() {
             let mut unproven = lock(&self.unproven);
             unproven.suppressed = unproven.suppressed.saturating_add(suppressed);
+            unproven.unfinished.extend(unfinished);
         }
         written.map(|_| ())
     }
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_call_that_comes_late_opens_no_new_second() {
-        let mut unproven = Unproven::new(2);
+        let mut unproven = Unproven::new(2, Vec::new());
         let admitted: Vec<bool> = [10, 9, 10, 9, 10].into_iter().map(|now| unproven.admit(now).0).collect();
         assert_eq!(admitted, [true, true, false, false, false]);
         assert_eq!(

@@ -27,27 +27,35 @@ pub(crate) async fn check(
 /// Does what the configuration says a denial leads to. The call is denied whatever comes of it.
 pub(crate) async fn respond(
     denial: &Denial,
-    subject: Digest,
+    [subject, root]: [Digest; 2],
     threat: &ThreatResponse,
     store: &dyn StandingStore,
     fence: &Fence,
     now: u64,
 ) {
-    let response = match denial {
-        Denial::NonceReplayed => threat.replay,
-        Denial::ProofSignatureInvalid if threat.signature != Response::Report => {
-            let count = fence.ask(|| store.count_failure(subject, now)).await;
-            let reached = count.is_ok_and(|count| count >= threat.signature_failures);
-            if reached { threat.signature } else { Response::Report }
+    let root_signature = if root == subject { Response::Report } else { threat.root_signature };
+    let responses: &[_] = match denial {
+        Denial::NonceReplayed => &[(subject, threat.replay, 0)],
+        Denial::ProofSignatureInvalid => &[
+            (subject, threat.signature, threat.signature_failures),
+            (root, root_signature, threat.root_signature_failures),
+        ],
+        _ => &[],
+    };
+    for &(principal, response, failures) in responses {
+        let standing = match response {
+            Response::Report => continue,
+            Response::Suspend { seconds } => Standing::Suspended { until: now.saturating_add(seconds) },
+            Response::Ban => Standing::Banned,
+        };
+        if failures > 0 {
+            let count = fence.ask(|| store.count_failure(principal, now, threat.forgiven_after_secs)).await;
+            if !count.is_ok_and(|count| count >= failures) {
+                continue;
+            }
         }
-        _ => Response::Report,
-    };
-    let standing = match response {
-        Response::Report => return,
-        Response::Suspend { seconds } => Standing::Suspended { until: now.saturating_add(seconds) },
-        Response::Ban => Standing::Banned,
-    };
-    if fence.ask(|| store.worsen(subject, standing, now)).await.is_err() {
-        tracing::error!(store = "standing", "the response to an attack could not be stored");
+        if fence.ask(|| store.worsen(principal, standing, now)).await.is_err() {
+            tracing::error!(store = "standing", "the response to an attack could not be stored");
+        }
     }
 }

@@ -213,7 +213,7 @@ fn no_suspension_takes_the_place_of_a_ban_and_no_failure_goes_uncounted() {
             let store = Arc::clone(&store);
             move || {
                 block_on(store.worsen(who, standing, 0)).unwrap();
-                block_on(store.count_failure(who, 0)).unwrap()
+                block_on(store.count_failure(who, 0, 0)).unwrap()
             }
         }));
         assert_eq!(block_on(store.worst(&[who], 0)), Ok(Standing::Banned));

@@ -359,7 +359,7 @@ impl StandingStore for Answers {
         self.1.fetch_add(1, Ordering::SeqCst);
         Box::pin(ready(Ok(())))
     }
-    fn count_failure(&self, _: Digest, _: u64) -> BoxFuture<'_, Result<u64, KernelError>> {
+    fn count_failure(&self, _: Digest, _: u64, _: u64) -> BoxFuture<'_, Result<u64, KernelError>> {
         self.1.fetch_add(1, Ordering::SeqCst);
         Box::pin(ready(Ok(u64::MAX)))
     }

@@ -86,7 +86,7 @@ impl StandingStore for Failing {
     fn set(&self, _: Digest, _: Standing) -> BoxFuture<'_, Result<(), KernelError>> {
         self.0.answer()
     }
-    fn count_failure(&self, _: Digest, _: u64) -> BoxFuture<'_, Result<u64, KernelError>> {
+    fn count_failure(&self, _: Digest, _: u64, _: u64) -> BoxFuture<'_, Result<u64, KernelError>> {
         self.0.answer()
     }
 }

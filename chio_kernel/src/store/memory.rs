@@ -11,7 +11,7 @@ use lru::LruCache;
 
 use super::{
     Allowance, BoxFuture, KernelError, ReceiptStore, RevocationStore, Seal, Spending, Standing, StandingStore,
-    UsageStore,
+    UsageStore, one_more_failure,
 };
 use crate::sync::{Mutex, RwLock, lock};
 
@@ -149,7 +149,7 @@ fn worse(a: Standing, b: Standing, now: u64) -> Standing {
 #[derive(Debug)]
 pub struct MemoryStandings {
     standings: RwLock<HashMap<Digest, Standing>>,
-    failures: Mutex<LruCache<Digest, u64, std::hash::RandomState>>,
+    failures: Mutex<LruCache<Digest, (u64, u64), std::hash::RandomState>>,
 }
 
 impl Default for MemoryStandings {
@@ -191,11 +191,11 @@ impl StandingStore for MemoryStandings {
         answer(())
     }
 
-    fn count_failure(&self, principal: Digest, _: u64) -> BoxFuture<'_, Result<u64, KernelError>> {
+    fn count_failure(&self, principal: Digest, now: u64, forgive: u64) -> BoxFuture<'_, Result<u64, KernelError>> {
         let mut failures = lock(&self.failures);
-        let count = failures.get(&principal).copied().unwrap_or_default().saturating_add(1);
-        failures.put(principal, count);
-        answer(count)
+        let failed = one_more_failure(failures.get(&principal).copied().unwrap_or_default(), now, forgive);
+        failures.put(principal, failed);
+        answer(failed.0)
     }
 }
 
@@ -322,10 +322,10 @@ mod tests {
         assert!(block_on(standings.worsen(id(MAX_STANDINGS + 1), Standing::Banned, 60)).is_err());
         assert_eq!(block_on(standings.worst(&[id(5), id(3)], 60)).unwrap(), Standing::Banned);
         assert_eq!(block_on(standings.worst(&[id(5)], 60)).unwrap(), Standing::Suspended { until: 90 });
-        assert_eq!(block_on(standings.count_failure(id(5), 60)).unwrap(), 1);
-        assert_eq!(block_on(standings.count_failure(id(5), 60)).unwrap(), 2);
+        assert_eq!(block_on(standings.count_failure(id(5), 60, 0)).unwrap(), 1);
+        assert_eq!(block_on(standings.count_failure(id(5), 60, 0)).unwrap(), 2);
         block_on(standings.set(id(5), Standing::Good)).unwrap();
         assert_eq!(block_on(standings.worst(&[id(5)], 60)).unwrap(), Standing::Good);
-        assert_eq!(block_on(standings.count_failure(id(5), 60)).unwrap(), 1);
+        assert_eq!(block_on(standings.count_failure(id(5), 60, 0)).unwrap(), 1);
     }
 }

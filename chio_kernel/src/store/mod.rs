@@ -50,6 +50,12 @@ pub trait NonceStore: Send + Sync {
     /// Whether what was spent is still known after a crash. A kernel whose store forgets refuses proofs that could
     /// have been used before it started.
     fn survives_restart(&self) -> bool;
+
+    /// Since when it remembers, in Unix seconds, where what a store that survives had before was lost, or it was never asked
+    /// before. The kernel refuses proofs that could have been used until then.
+    fn remembers_since(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The right to one of the calls of a grant.
@@ -124,8 +130,19 @@ pub trait StandingStore: Send + Sync {
     /// Sets the standing of a principal, for better or worse.
     fn set(&self, principal: Digest, standing: Standing) -> BoxFuture<'_, Result<(), KernelError>>;
 
-    /// Counts a failed signature against a principal, and returns how many there are now.
-    fn count_failure(&self, principal: Digest, now: u64) -> BoxFuture<'_, Result<u64, KernelError>>;
+    /// Counts a failed signature against a principal, and returns how many there are now. One is forgiven every `forgive`
+    /// seconds, or never where that is 0: see [`one_more_failure`].
+    fn count_failure(&self, principal: Digest, now: u64, forgive: u64) -> BoxFuture<'_, Result<u64, KernelError>>;
+}
+
+/// With one more: how many failed signatures there were against a principal, and since when the next one to be forgiven
+/// waits. A store keeps these two numbers.
+pub fn one_more_failure((count, since): (u64, u64), now: u64, forgive: u64) -> (u64, u64) {
+    let forgiven = now.saturating_sub(since).checked_div(forgive).unwrap_or_default();
+    if forgiven >= count {
+        return (1, now);
+    }
+    (count.saturating_sub(forgiven).saturating_add(1), since.saturating_add(forgiven.saturating_mul(forgive)))
 }
 
 /// Makes the receipt that follows the head of the chain.
@@ -136,6 +153,12 @@ pub trait ReceiptStore: Send + Sync {
     /// Calls `seal` with the end of the chain, keeps what it makes, and returns it: one at a time, in order. Where it
     /// cannot be kept, the end of the chain stays where it was, so that no gap arises.
     fn append(&self, seal: Seal) -> BoxFuture<'_, Result<Receipt, KernelError>>;
+
+    /// The sequence numbers of the allows that had no outcome and stood in no summary when it was opened, since the kernel
+    /// crashed: 2,000 at most, which fit in one receipt. The kernel sums them up before its first receipt.
+    fn unfinished(&self) -> Vec<u64> {
+        Vec::new()
+    }
 }
 
 /// The id of a key or another principal in the stores: the digest of its text.

@@ -84,12 +84,24 @@ impl DpopNonceStore {
 
     /// Spends a nonce.
     pub fn claim(&self, claim: &NonceClaim) -> NonceAnswer {
+        let (shard, entry, hash) = self.place(claim);
+        shard.map_or(NonceAnswer::Full, |shard| lock(shard).claim(entry, hash, claim.now, &self.hasher))
+    }
+
+    fn place(&self, claim: &NonceClaim) -> (Option<&Mutex<Shard>>, Entry, u64) {
         // The hash is keyed at random, so nobody can aim at a shard or a bucket.
         let entry = Entry { key: half(&claim.key), account: self.hasher.hash_one(claim.account), until: claim.until };
         let hash = self.hasher.hash_one(entry.key);
         let index = usize::try_from(hash >> 32).unwrap_or_default().checked_rem(self.shards.len());
-        let shard = index.and_then(|index| self.shards.get(index));
-        shard.map_or(NonceAnswer::Full, |shard| lock(shard).claim(entry, hash, claim.now, &self.hasher))
+        (index.and_then(|index| self.shards.get(index)), entry, hash)
+    }
+
+    /// Remembers a nonce that was spent before, such as one that a file has kept: no limit keeps it out.
+    pub fn remember(&self, claim: &NonceClaim) {
+        let (shard, entry, hash) = self.place(claim);
+        if let Some(shard) = shard {
+            lock(shard).insert(entry, hash, &self.hasher);
+        }
     }
 
     /// How many nonces are remembered, expired ones that nobody has dropped yet included.
@@ -187,6 +199,10 @@ impl Shard {
         if let Some(answer) = self.is_full_for(&entry) {
             return answer;
         }
+        self.insert(entry, hash, hasher)
+    }
+
+    fn insert(&mut self, entry: Entry, hash: u64, hasher: &RandomState) -> NonceAnswer {
         let held = self.held.get(&entry.account).copied().unwrap_or_default();
         let Ok(place) = u32::try_from(self.queue.len()) else { return NonceAnswer::Full };
         self.held.insert(entry.account, held.saturating_add(1));
