@@ -12,7 +12,7 @@ use crate::error::{FormatError, JsonError, JsonErrorKind};
 
 /// A SHA-256 digest; in text, 64 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Digest([u8; 32]);
+pub struct Digest(pub [u8; 32]);
 
 impl Digest {
     /// The digest of these bytes.

@@ -1,0 +1,12 @@
+//! State of Chio kernels that survives a restart.
+//!
+//! A kernel remembers with five small traits (`chio_kernel::store`). Here they are answered by one file, for one kernel
+//! (`SqliteState`, feature `sqlite`), and by one Redis or Valkey, for several kernels behind one balancer (`RedisState`,
+//! feature `redis`). What their owner asks and changes by hand is the same for both: [`State`].
+//!
+//! Neither is part of what has to be trusted to read a call, but both are trusted to remember: a store that says `Spent`
+//! twice has let a replay through.
+
+mod state;
+
+pub use self::state::{Kind, Overview, Page, Record, State};

@@ -1,0 +1,136 @@
+//! What the owner of a state asks and changes by hand, the same for every store, and its records as JSON Lines.
+
+use chio_core::digest::Digest;
+use chio_core::receipt::ChainHead;
+use chio_kernel::store::{BoxFuture, KernelError, Standing};
+use serde::{Deserialize, Serialize};
+
+/// What a state has, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// How many nonces are remembered, expired ones that nobody has dropped yet included.
+    pub nonces: u64,
+    /// How many grants have a count of calls.
+    pub usage: u64,
+    /// How many capabilities and keys are revoked.
+    pub revocations: u64,
+    /// How many principals are suspended or banned.
+    pub standings: u64,
+    /// The end of the chain of receipts.
+    pub receipts: Option<ChainHead>,
+    /// The key of the kernel whose chain it is.
+    pub kernel_key: Option<String>,
+    /// How many calls were allowed and have no outcome: under way, or left by a crash.
+    pub unfinished: u64,
+    /// Since when nonces are remembered, in Unix seconds.
+    pub remembers_since: u64,
+    /// How many bytes it takes, where that can be told.
+    pub bytes: Option<u64>,
+}
+
+/// What is remembered of one thing. As JSON, one object: a line of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Record {
+    /// A capability or a key is revoked.
+    Revocation {
+        /// Its id in the stores.
+        id: Digest,
+        /// What it was called when it was revoked: the id of a capability, or a key.
+        what: String,
+        /// When, in Unix seconds.
+        at: u64,
+    },
+    /// A principal is suspended or banned.
+    Standing {
+        /// Its id in the stores.
+        id: Digest,
+        /// What it was called: a key, or empty where it was the kernel that turned it away.
+        who: String,
+        /// The first second at which it is welcome again; none where it is banned.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        until: Option<u64>,
+    },
+    /// Calls of a grant were spent.
+    Usage {
+        /// The grant: a digest of the token's id and the place of the grant in it.
+        grant: Digest,
+        /// The root capability.
+        account: Digest,
+        /// How many.
+        calls: u64,
+        /// The first second at which the count may be forgotten.
+        until: u64,
+    },
+    /// A nonce was spent.
+    Nonce {
+        /// The digest of capability and nonce.
+        key: Digest,
+        /// The root capability.
+        account: Digest,
+        /// The last second at which its proof could be found fresh.
+        until: u64,
+    },
+    /// A signed list of revocations was imported: an older one of the same issuer is not.
+    RevocationList {
+        /// Whose it is.
+        issuer: String,
+        /// Its number.
+        sequence: u64,
+    },
+}
+
+/// A kind of record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Record::Revocation`]
+    Revocation,
+    /// [`Record::Standing`]
+    Standing,
+    /// [`Record::Usage`]
+    Usage,
+    /// [`Record::Nonce`]
+    Nonce,
+    /// [`Record::RevocationList`]
+    RevocationList,
+}
+
+impl Kind {
+    /// All of them, in the order of an export.
+    pub const ALL: [Self; 5] = [Self::Revocation, Self::RevocationList, Self::Standing, Self::Usage, Self::Nonce];
+}
+
+/// Some records, and where the next ones are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page<T> {
+    /// They.
+    pub items: Vec<T>,
+    /// What to ask for next; none at the end.
+    pub next: Option<String>,
+}
+
+/// What the owner of a state asks and changes by hand, beside the kernels that work with it. Every change is durable when it
+/// is answered, and counts for the next call of every kernel.
+pub trait State: Send + Sync {
+    /// What there is.
+    fn overview(&self) -> BoxFuture<'_, Result<Overview, KernelError>>;
+
+    /// Records of a kind, a page at a time: from the start, or from what the page before said.
+    fn records(&self, kind: Kind, from: Option<String>) -> BoxFuture<'_, Result<Page<Record>, KernelError>>;
+
+    /// Adds records to what there is. Nothing becomes weaker by it: of two the worse standing, the higher count, the later
+    /// end and the higher number hold, and a revocation keeps its first time. All or none of them.
+    fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), KernelError>>;
+
+    /// Revokes no more what has this id. Returns whether it was revoked.
+    fn unrevoke(&self, id: Digest) -> BoxFuture<'_, Result<bool, KernelError>>;
+
+    /// Sets the standing of a principal, for better or worse, and forgives its failed signatures.
+    fn set_standing(&self, who: &str, standing: Standing) -> BoxFuture<'_, Result<(), KernelError>>;
+
+    /// Receipts behind this sequence number, in order, each as its line, a page at a time.
+    fn receipts(&self, after: u64) -> BoxFuture<'_, Result<Page<Vec<u8>>, KernelError>>;
+
+    /// Drops what has expired, and gives back the room.
+    fn compact(&self, now: u64) -> BoxFuture<'_, Result<(), KernelError>>;
+}
