@@ -9,4 +9,9 @@
 
 mod state;
 
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{OpenError, SqliteOptions, SqliteState};
 pub use self::state::{Kind, Overview, Page, Record, State};

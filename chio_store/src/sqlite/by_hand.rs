@@ -1,0 +1,173 @@
+//! What the owner of a file asks and changes by hand.
+
+use chio_core::digest::Digest;
+use chio_kernel::store::{BoxFuture, KernelError, Standing, key_id};
+use rusqlite::params;
+
+use super::SqliteState;
+use super::desk::Desk;
+use super::open::{as_integer, as_number};
+use super::tables::{digest, number, standing};
+use crate::state::{Kind, Overview, Page, Record, State};
+
+/// How many records a page has at most.
+const PAGE: i64 = 1000;
+
+impl State for SqliteState {
+    fn overview(&self) -> BoxFuture<'_, Result<Overview, KernelError>> {
+        Box::pin(self.writer.ask(Desk::overview))
+    }
+
+    fn records(&self, kind: Kind, from: Option<String>) -> BoxFuture<'_, Result<Page<Record>, KernelError>> {
+        Box::pin(self.writer.ask(move |desk| desk.records(kind, from.as_deref().unwrap_or_default())))
+    }
+
+    fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), KernelError>> {
+        Box::pin(async move {
+            let spends = |record: &Record| matches!(record, Record::Nonce { .. } | Record::Usage { .. });
+            if records.iter().any(spends) {
+                self.check_owned()?;
+            }
+            for record in &records {
+                if let Record::Nonce { key, account, until } = record {
+                    let (key, account, now, until) = (*key, *account, 0, *until);
+                    self.nonces.remember(&chio_kernel::store::NonceClaim { key, account, now, until });
+                }
+            }
+            self.writer.ask(move |desk| desk.put(&records)).await
+        })
+    }
+
+    fn unrevoke(&self, id: Digest) -> BoxFuture<'_, Result<bool, KernelError>> {
+        Box::pin(self.writer.ask(move |desk| {
+            desk.note_change()?;
+            let mut delete = desk.connection.prepare_cached("DELETE FROM revocation WHERE id = ?1")?;
+            Ok(delete.execute([id.0])? > 0)
+        }))
+    }
+
+    fn set_standing(&self, who: &str, standing: Standing) -> BoxFuture<'_, Result<(), KernelError>> {
+        let who = who.to_owned();
+        Box::pin(self.writer.ask(move |desk| {
+            desk.note_change()?;
+            desk.change_standing(key_id(&who), Some(&who), |_| standing, true).map(drop)
+        }))
+    }
+
+    fn receipts(&self, after: u64) -> BoxFuture<'_, Result<Page<Vec<u8>>, KernelError>> {
+        Box::pin(self.writer.ask(move |desk| {
+            let mut lines = desk
+                .connection
+                .prepare_cached("SELECT sequence, line FROM receipt WHERE sequence > ?1 ORDER BY sequence LIMIT ?2")?;
+            let mut page = Page { items: Vec::new(), next: None };
+            let mut rows = lines.query((as_integer(after), PAGE))?;
+            while let Some(row) = rows.next()? {
+                page.next = Some(as_number(row.get(0)?).to_string());
+                page.items.push(row.get(1)?);
+            }
+            Ok(page)
+        }))
+    }
+
+    fn compact(&self, now: u64) -> BoxFuture<'_, Result<(), KernelError>> {
+        Box::pin(async move {
+            self.check_owned()?;
+            // One step a commit, so that a kernel could go on beside it.
+            while self.writer.ask(move |desk| desk.has_expired(now)).await? {}
+            // No transaction may be open for this, so it is not for the thread that writes.
+            let connection =
+                super::open::connection(&self.path).map_err(|error| KernelError::new(error.to_string()))?;
+            let done = connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+            done.map_err(|error| KernelError::new(super::open::told(&error)))
+        })
+    }
+}
+
+impl Desk {
+    fn overview(&mut self) -> rusqlite::Result<Overview> {
+        let count = |table: &str| {
+            let all = format!("SELECT count(*) FROM {table}");
+            self.connection.query_row(&all, [], |row| row.get(0)).map(as_number)
+        };
+        let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        Ok(Overview {
+            nonces: count("nonce")?,
+            usage: count("usage")?,
+            revocations: count("revocation")?,
+            standings: count("standing")?,
+            receipts: self.tables.head,
+            kernel_key: self.tables.kernel_key.clone(),
+            unfinished: count("open_call")?,
+            remembers_since: number(&self.connection, "remembers_since")?,
+            bytes: Some(self.connection.query_row(size, [], |row| row.get(0)).map(as_number)?),
+        })
+    }
+
+    fn records(&mut self, kind: Kind, from: &str) -> rusqlite::Result<Page<Record>> {
+        // Each has its key first, by which the next page is found.
+        let page = match kind {
+            Kind::Revocation => "hex(id), id, what, at FROM revocation WHERE id > unhex(?1) ORDER BY id",
+            Kind::RevocationList => "issuer, issuer, sequence FROM revocation_list WHERE issuer > ?1 ORDER BY issuer",
+            Kind::Standing => "hex(id), id, who, until FROM standing WHERE id > unhex(?1) ORDER BY id",
+            Kind::Usage => {
+                "hex(grant_id), grant_id, account, calls, until FROM usage WHERE grant_id > unhex(?1) ORDER BY grant_id"
+            }
+            Kind::Nonce => {
+                "CAST(number AS TEXT), key, account, until FROM nonce WHERE number > CAST(?1 AS INTEGER) ORDER BY number"
+            }
+        };
+        let page = format!("SELECT {page} LIMIT {PAGE}");
+        let mut select = self.connection.prepare_cached(&page)?;
+        let mut page = Page { items: Vec::new(), next: None };
+        let mut rows = select.query([from])?;
+        while let Some(row) = rows.next()? {
+            page.next = Some(row.get(0)?);
+            let integer = |column| row.get(column).map(as_number);
+            page.items.push(match kind {
+                Kind::Revocation => Record::Revocation { id: digest(row, 1)?, what: row.get(2)?, at: integer(3)? },
+                Kind::RevocationList => Record::RevocationList { issuer: row.get(1)?, sequence: integer(2)? },
+                Kind::Standing => {
+                    let until = row.get::<_, Option<i64>>(3)?.map(as_number);
+                    Record::Standing { id: digest(row, 1)?, who: row.get(2)?, until }
+                }
+                Kind::Usage => {
+                    let (grant, account) = (digest(row, 1)?, digest(row, 2)?);
+                    Record::Usage { grant, account, calls: integer(3)?, until: integer(4)? }
+                }
+                Kind::Nonce => Record::Nonce { key: digest(row, 1)?, account: digest(row, 2)?, until: integer(3)? },
+            });
+        }
+        Ok(page)
+    }
+
+    fn put(&mut self, records: &[Record]) -> rusqlite::Result<()> {
+        self.note_change()?;
+        for record in records {
+            match record {
+                Record::Revocation { id, what, at } => self.revoke(*id, what, Some(*at))?,
+                Record::Standing { id, who, until } => {
+                    self.worsen_by_hand(*id, who, standing(until.map(as_integer)))?;
+                }
+                Record::Usage { grant, account, calls, until } => self.raise_calls(*grant, *account, *calls, *until)?,
+                Record::Nonce { key, account, until } => self.insert_nonce(*key, *account, *until)?,
+                Record::RevocationList { issuer, sequence } => {
+                    let mut newest = self.connection.prepare_cached(
+                        "INSERT INTO revocation_list VALUES (?1, ?2) ON CONFLICT (issuer) \
+                         DO UPDATE SET sequence = max(sequence, excluded.sequence)",
+                    )?;
+                    newest.execute(params![issuer, as_integer(*sequence)])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops some of what has expired, and says whether there may be more.
+    fn has_expired(&mut self, now: u64) -> rusqlite::Result<bool> {
+        let count = "SELECT (SELECT count(*) FROM nonce) + (SELECT count(*) FROM usage)";
+        let all = |desk: &Self| desk.connection.query_row(count, [], |row| row.get::<_, i64>(0));
+        let before = all(self)?;
+        self.drop_expired(now.saturating_sub(super::desk::GRACE))?;
+        Ok(all(self)? < before)
+    }
+}

@@ -1,0 +1,103 @@
+//! The thread that writes. What waits is written as one group, with one commit, and answered when that is on the disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use chio_kernel::store::KernelError;
+use futures_channel::oneshot;
+use rusqlite::Connection;
+
+use super::desk::Desk;
+use super::open::{OpenError, told};
+use super::tables::Tables;
+
+/// How many pieces of work one commit is for, at most.
+const GROUP: usize = 256;
+
+/// Does a piece of work; what comes back answers it, once it is known whether all of it is on the disk.
+type Work = Box<dyn FnOnce(&mut Desk) -> rusqlite::Result<Answer> + Send>;
+type Answer = Box<dyn FnOnce(Result<(), KernelError>) + Send>;
+
+/// Hands work to the thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    work: Option<Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        connection: Connection,
+        tables: Tables,
+        complete_from: Arc<AtomicU64>,
+    ) -> Result<Self, OpenError> {
+        let (work, waiting) = channel();
+        let desk = Desk::new(connection, tables, complete_from);
+        let thread = std::thread::Builder::new().name("chio-state".into()).spawn(move || write(desk, &waiting));
+        let thread = thread.map_err(|error| OpenError::Io(format!("no thread for it: {error}")))?;
+        Ok(Self { work: Some(work), thread: Some(thread) })
+    }
+
+    /// Has work done, and waits until it is on the disk.
+    /// Fails where it is not: then nothing of it is.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Desk) -> rusqlite::Result<T> + Send + 'static,
+    ) -> impl Future<Output = Result<T, KernelError>> + Send + 'static {
+        let (tell, told) = oneshot::channel();
+        let work: Work = Box::new(|desk| {
+            let done = work(desk)?;
+            Ok(Box::new(|is_written| drop(tell.send(is_written.map(|()| done)))))
+        });
+        let is_handed_on = self.work.as_ref().is_some_and(|queue| queue.send(work).is_ok());
+        async move {
+            // Where the thread has dropped the question, it could not do the work, or is gone.
+            let lost = || KernelError::new("the state file could not be written");
+            if is_handed_on { told.await.map_err(|_| lost())? } else { Err(lost()) }
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // What waits is written, and then the thread ends.
+        self.work = None;
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+fn write(mut desk: Desk, waiting: &Receiver<Work>) {
+    while let Ok(first) = waiting.recv() {
+        let mut answers = Vec::new();
+        let group = std::iter::once(first).chain(waiting.try_iter()).take(GROUP);
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            desk.begin()?;
+            for work in group {
+                answers.push(work(&mut desk)?);
+            }
+            desk.commit()
+        }));
+        let written = match written {
+            Ok(written) => written.map_err(|error| told(&error)),
+            Err(_) => Err("a piece of work panicked".to_owned()),
+        };
+        if let Err(error) = &written {
+            tracing::error!("the state file: {error}; nothing of what waited was written");
+            desk.take_back();
+        }
+        for answer in answers {
+            answer(written.clone().map_err(KernelError::new));
+        }
+    }
+    desk.close();
+}
+
+/// A second, told to those who must not go back behind it.
+pub(super) fn raise(complete_from: &AtomicU64, to: u64) {
+    complete_from.fetch_max(to, Ordering::SeqCst);
+}
