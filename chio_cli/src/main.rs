@@ -16,6 +16,8 @@ mod interrupt;
 
 mod write;
 
+mod state;
+
 mod rules;
 
 mod review;

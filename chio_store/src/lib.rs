@@ -9,9 +9,14 @@
 
 mod state;
 
+mod list;
+
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+pub use self::list::{
+    ListError, MAX_REVOCATION_LIST_BYTES, REVOCATION_LIST_SCHEMA, RevocationList, RevocationListBody, Revoked,
+};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{OpenError, SqliteOptions, SqliteState};
 pub use self::state::{Kind, Overview, Page, Record, State};

@@ -119,7 +119,8 @@ pub trait State: Send + Sync {
     fn records(&self, kind: Kind, from: Option<String>) -> BoxFuture<'_, Result<Page<Record>, KernelError>>;
 
     /// Adds records to what there is. Nothing becomes weaker by it: of two the worse standing, the higher count, the later
-    /// end and the higher number hold, and a revocation keeps its first time. All or none of them.
+    /// end and the higher number hold, and a revocation keeps its first time. All or none of them. Where nonces or counts
+    /// are among them, what was spent until now may be missing: proofs from before are refused from here on.
     fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), KernelError>>;
 
     /// Revokes no more what has this id. Returns whether it was revoked.

@@ -90,6 +90,10 @@ pub(crate) struct McpGuard {
     /// Keep the receipts in this file, one a line; one that has some already is gone on with, and needs --kernel-key
     #[arg(long, value_name = "FILE")]
     pub(crate) receipts: Option<PathBuf>,
+    /// Remember in this file what was spent, used, revoked and receipted, so that a restart forgets nothing; it is made where
+    /// there is none. Without --kernel-key, its key is in the file `STATE.key` beside it
+    #[arg(long, value_name = "STATE", conflicts_with = "receipts")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) front: Front,
     /// The tool server, over HTTP, instead of SERVER

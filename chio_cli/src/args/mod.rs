@@ -9,6 +9,8 @@ mod mcp;
 
 mod show;
 
+mod state;
+
 mod tokens;
 
 use clap::error::ErrorKind;
@@ -22,6 +24,9 @@ pub(crate) use self::mcp::{
 pub(crate) use self::show::{
     Completions, DecisionName, Explain, Inspect, KindName, Man, Receipts, ReceiptsFilter, ReceiptsList, ReceiptsShow,
     ReceiptsVerify,
+};
+pub(crate) use self::state::{
+    State, StateApply, StateImport, StateName, StatePublish, StateRevoke, StateShow, StateSuspend, StateWho,
 };
 pub(crate) use self::tokens::{AlgorithmName, Attenuate, GrantArgs, Issue, Keygen, TokenArgs};
 pub(crate) use self::values::{ToolName, seconds};
@@ -77,6 +82,9 @@ pub(crate) enum Command {
     /// Work with receipts
     #[command(subcommand)]
     Receipts(Receipts),
+    /// Show and change what kernels remember: revocations, standings, counts, receipts
+    #[command(subcommand)]
+    State(State),
     /// Guard MCP tool servers, and sign beside MCP clients
     #[cfg(unix)]
     #[command(subcommand)]

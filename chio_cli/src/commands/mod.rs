@@ -27,6 +27,8 @@ mod receipts;
 
 mod sign;
 
+mod state;
+
 mod terms;
 
 mod verify;
@@ -51,6 +53,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Inspect(args) => inspect::run(&args, printer),
         Command::Call(args) => call::run(args, printer),
         Command::Receipts(args) => receipts::run(&args, printer),
+        Command::State(args) => state::run(&args, printer),
         #[cfg(unix)]
         Command::Mcp(args) => mcp::run(args, printer),
         Command::Explain(args) => explain::run(&args, printer),

@@ -1,5 +1,7 @@
 //! What the owner of a file asks and changes by hand.
 
+use std::sync::atomic::Ordering;
+
 use chio_core::digest::Digest;
 use chio_kernel::store::{BoxFuture, KernelError, Standing, key_id};
 use rusqlite::params;
@@ -24,17 +26,21 @@ impl State for SqliteState {
 
     fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), KernelError>> {
         Box::pin(async move {
+            // What was taken out may be older than what was spent last: until now, nothing is known for certain.
             let spends = |record: &Record| matches!(record, Record::Nonce { .. } | Record::Usage { .. });
-            if records.iter().any(spends) {
+            let since = if records.iter().any(spends) {
                 self.check_owned()?;
-            }
+                self.opened_at.max(self.remembers_since.fetch_max(self.opened_at, Ordering::SeqCst))
+            } else {
+                0
+            };
             for record in &records {
                 if let Record::Nonce { key, account, until } = record {
                     let (key, account, now, until) = (*key, *account, 0, *until);
                     self.nonces.remember(&chio_kernel::store::NonceClaim { key, account, now, until });
                 }
             }
-            self.writer.ask(move |desk| desk.put(&records)).await
+            self.writer.ask(move |desk| desk.put(&records, since)).await
         })
     }
 
@@ -140,8 +146,10 @@ impl Desk {
         Ok(page)
     }
 
-    fn put(&mut self, records: &[Record]) -> rusqlite::Result<()> {
+    fn put(&mut self, records: &[Record], remembers_since: u64) -> rusqlite::Result<()> {
         self.note_change()?;
+        let since = "UPDATE number SET value = max(value, ?1) WHERE name = 'remembers_since'";
+        self.connection.prepare_cached(since)?.execute([as_integer(remembers_since)])?;
         for record in records {
             match record {
                 Record::Revocation { id, what, at } => self.revoke(*id, what, Some(*at))?,

@@ -65,7 +65,8 @@ pub struct SqliteState {
     nonces: DpopNonceStore,
     /// A call before this second could be one whose nonce, or whose count, is forgotten.
     complete_from: Arc<AtomicU64>,
-    remembers_since: u64,
+    remembers_since: AtomicU64,
+    opened_at: u64,
     unfinished: Vec<u64>,
     known: Known,
     writer: Writer,
@@ -91,10 +92,11 @@ impl SqliteState {
     /// Opens a file that there is, beside the kernel that it may belong to: to be read, and changed by hand.
     /// Fails likewise, and where there is none.
     pub fn beside(options: &SqliteOptions) -> Result<Self, OpenError> {
-        if !options.path.exists() {
-            return Err(OpenError::Missing);
+        match options.path.metadata() {
+            Err(_) => return Err(OpenError::Missing),
+            Ok(metadata) if metadata.is_file() && metadata.len() == 0 => return Err(OpenError::NotAState),
+            Ok(_) => open::check_file(&options.path)?,
         }
-        open::check_file(&options.path)?;
         let ownership = Ownership::take(&options.path).unwrap_or(Ownership::Another);
         Self::with(options, ownership)
     }
@@ -113,12 +115,13 @@ impl SqliteState {
             tables::each_nonce(&connection, |claim| nonces.remember(&claim), options.now)?;
         }
         let unfinished = tables::unfinished(&connection)?;
-        let remembers_since = tables::number(&connection, "remembers_since")?;
+        let (remembers_since, opened_at) =
+            (AtomicU64::new(tables::number(&connection, "remembers_since")?), options.now);
         let complete_from = Arc::new(AtomicU64::new(tables::number(&connection, "complete_from")?));
         let known = Known::new(open::connection(&options.path)?)?;
         let writer = Writer::start(connection, tables, Arc::clone(&complete_from))?;
         let path = options.path.clone();
-        Ok(Self { path, nonces, complete_from, remembers_since, unfinished, known, writer, ownership })
+        Ok(Self { path, nonces, complete_from, remembers_since, opened_at, unfinished, known, writer, ownership })
     }
 
     /// The file.
@@ -181,7 +184,7 @@ impl NonceStore for SqliteState {
     }
 
     fn remembers_since(&self) -> Option<u64> {
-        Some(self.remembers_since)
+        Some(self.remembers_since.load(Ordering::SeqCst))
     }
 }
 

@@ -202,18 +202,23 @@ const STEPS: [&str; 1] = ["
 "];
 
 /// Fails where a file is none of ours, before anything in it is changed; nothing is made where there is none.
+///
+/// It is opened by SQLite alone: by POSIX a process loses its locks on a file when it closes that file anywhere, and what
+/// it has open elsewhere as a database would be open to be destroyed.
 pub(super) fn check_file(path: &Path) -> Result<(), OpenError> {
-    let Ok(file) = File::open(path) else { return Ok(()) };
-    let (mut start, length) = (Vec::new(), u64::try_from(HEADER.len()).unwrap_or(u64::MAX));
-    // SQLite takes a file that is shorter than its header for an empty one, and writes over it.
-    if file.take(length).read_to_end(&mut start).is_ok() && !start.is_empty() && start != HEADER {
+    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    if metadata.is_dir() {
+        return Err(OpenError::Io("it is a directory".into()));
+    }
+    // SQLite takes a file that is shorter than a page for an empty one, and writes over it.
+    if (1..SHORTEST).contains(&metadata.len()) {
         return Err(OpenError::NotAState);
     }
     check(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
 }
 
-/// How a file of SQLite begins.
-const HEADER: &[u8] = b"SQLite format 3\0";
+/// No page of SQLite has fewer bytes.
+const SHORTEST: u64 = 512;
 
 fn check(connection: &Connection) -> Result<(), OpenError> {
     let (version, tables) = (pragma(connection, "user_version")?, "SELECT count(*) FROM sqlite_schema");

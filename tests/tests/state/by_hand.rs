@@ -86,9 +86,26 @@ fn what_is_taken_out_can_be_put_in_elsewhere_and_nothing_becomes_weaker() {
     found[4].truncate(2);
     assert_eq!(found, expected);
     let running = kernel(second.stores());
+    assert_eq!(block_on(second.overview()).unwrap().remembers_since, options(&to).now);
     assert_eq!(code(&running, call(&chain, ARGUMENTS, "a")), "nonce_replayed");
     assert_eq!(code(&running, call(&chain, ARGUMENTS, "c")), "");
     assert_eq!(code(&running, call(&chain, ARGUMENTS, "d")), "budget_exhausted");
+}
+
+/// An export may be older than the last call: what it does not have could have been spent.
+#[test]
+fn after_nonces_are_put_in_proofs_from_before_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    drop(open(&path));
+    let late = chio_store::SqliteOptions { now: NOW, ..options(&path) };
+    let state = Arc::new(SqliteState::open(&late).unwrap());
+    assert_eq!(code(&kernel(state.stores()), honest("a")), "");
+    let nonce = Record::Nonce { key: key_id("nonce"), account: key_id("account"), until: NOW };
+    block_on(state.put(vec![nonce])).unwrap();
+    assert_eq!(code(&kernel(state.stores()), honest("b")), "proof_predates_kernel");
+    drop(state);
+    assert_eq!(code(&kernel(open(&path).stores()), honest("b")), "proof_predates_kernel");
 }
 
 #[test]

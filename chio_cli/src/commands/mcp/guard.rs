@@ -10,9 +10,11 @@ use chio_mcp::{DenyAs, Guard, GuardOptions};
 use super::ledger::ReceiptFile;
 use super::{Between, check_url, exec, log, methods, not_standard_input};
 use crate::args::{DenyAsName, McpGuard, ModeName};
+use crate::commands::at;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print::Printer;
+use crate::state;
 
 pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     not_standard_input(args.kernel_key.as_ref())?;
@@ -46,12 +48,20 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
         let receipts = Arc::new(ReceiptFile::open(path, key.as_ref())?);
         builder = builder.stores(Stores { receipts, ..Stores::default() });
     }
-    if let Some(key) = key {
-        builder = builder.signing_key(key);
-    }
     check_url(args.upstream.as_deref())?;
     let command = exec::wrapped(&args.command)?;
     log();
+    let key = match &args.state {
+        Some(path) => {
+            let (stores, key) = state::of_kernel(path, key, at(None)?)?;
+            builder = builder.stores(stores);
+            Some(key)
+        }
+        None => key,
+    };
+    if let Some(key) = key {
+        builder = builder.signing_key(key);
+    }
     if args.root.is_empty() && options.mode == Mode::Enforce {
         printer.warning("no key is trusted, so every call will be denied", "name the issuer's as --root");
     }
@@ -64,7 +74,10 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     let ended = between.run(guard);
     // Denials that were only counted so far get their receipt.
     if let Err(error) = pollster::block_on(kernel.flush()) {
-        printer.warning(&format!("the last receipt cannot be written: {error}"), "check the disk of --receipts");
+        printer.warning(
+            &format!("the last receipt cannot be written: {error}"),
+            "check the disk of --receipts or --state",
+        );
     }
     ended
 }

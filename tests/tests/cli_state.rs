@@ -1,0 +1,125 @@
+//! `chio state`, beside a guard's kernel and alone: what is printed, what is changed, and what is refused.
+
+mod common;
+
+use std::sync::Arc;
+
+use chio_kernel::clock::SystemClock;
+use chio_kernel::{Kernel, Settings};
+use chio_store::{SqliteOptions, SqliteState};
+use chio_tests::world::{self, SERVER};
+use common::{GRANTS, Place};
+use tempfile::TempDir;
+
+/// The path of the state, as `chio` runs elsewhere: a file in its own folder is read by the test while it runs, and a process
+/// that closes a file has no lock on it any more.
+fn state(folder: &TempDir) -> String {
+    folder.path().join("state.db").to_string_lossy().into_owned()
+}
+
+/// A kernel of the place's issuer with a state.
+fn kernel(place: &Place, folder: &TempDir) -> Kernel {
+    let options = SqliteOptions::new(state(folder), 1);
+    let state = Arc::new(SqliteState::open(&options).unwrap());
+    Kernel::builder()
+        .trust_root(place.public_key("issuer.key").parse::<chio_core::crypto::PublicKey>().unwrap())
+        .tool_server(SERVER, world::echo())
+        .signing_key(world::kernel_key())
+        .clock(SystemClock)
+        .settings(Settings::default())
+        .stores(state.stores())
+        .build()
+        .unwrap()
+}
+
+fn code(place: &Place, kernel: &Kernel) -> &'static str {
+    let signed = place.chio(&format!("sign --whole --key agent.key --capability agent.cap {}", common::READ));
+    let call = chio_kernel::SignedCall::parse(signed.stdout.as_bytes(), &Settings::default()).unwrap();
+    world::code(kernel, call)
+}
+
+fn place() -> Place {
+    let place = Place::empty();
+    for name in ["issuer", "agent", "kernel"] {
+        place.chio(&format!("keygen --out {name}.key")).done();
+    }
+    place.write("grants.json", GRANTS);
+    place.chio("issue --key issuer.key --subject agent.key --grants grants.json --out agent.cap").done();
+    place
+}
+
+#[test]
+fn what_is_revoked_and_banned_beside_a_kernel_is_denied_from_the_next_call_on() {
+    let (place, folder) = (place(), tempfile::tempdir().unwrap());
+    let state = |words: &str| place.chio(&format!("state {}", words.replace("STATE", &state(&folder))));
+    let kernel = kernel(&place, &folder);
+    assert_eq!(code(&place, &kernel), "");
+    let agent = place.public_key("agent.key");
+    for (change, expected, back) in [
+        ("revoke STATE --capability agent.cap", "capability_revoked", "unrevoke STATE --capability agent.cap"),
+        ("revoke STATE --key agent.key", "capability_revoked", "unrevoke STATE --key agent.key"),
+        ("ban STATE agent.key", "subject_banned", "reinstate STATE agent.key"),
+        ("suspend STATE agent.key --for 1h", "subject_suspended", "reinstate STATE agent.key"),
+    ] {
+        state(change).done();
+        assert_eq!(code(&place, &kernel), expected, "{change}");
+        state(back).done();
+        assert_eq!(code(&place, &kernel), "", "{back}");
+    }
+    let none = state("unrevoke STATE --key agent.key");
+    assert!(none.stderr.contains(&format!("warning: key {agent} was not revoked")), "{none:?}");
+    // Only its kernel can make it smaller, or put spent nonces in.
+    let export = state("export STATE");
+    place.write("export.jsonl", export.done());
+    state("compact STATE").failed("another kernel");
+    state("import STATE export.jsonl").failed("another kernel");
+    let shown = state("show STATE --json").json();
+    assert_eq!((&shown["nonces"], &shown["receipts"]), (&5.into(), &14.into()));
+    drop(kernel);
+    state("compact STATE").done();
+    state("import STATE export.jsonl").done();
+    let kernel = self::kernel(&place, &folder);
+    assert_eq!(code(&place, &kernel), "proof_predates_kernel", "an export may be older than the last call");
+}
+
+#[test]
+fn receipts_are_printed_for_whoever_verifies_them() {
+    let (place, folder) = (place(), tempfile::tempdir().unwrap());
+    let state = |words: &str| place.chio(&format!("state {}", words.replace("STATE", &state(&folder))));
+    let kernel = kernel(&place, &folder);
+    assert_eq!(code(&place, &kernel), "");
+    drop(kernel);
+    let receipts = state("receipts STATE");
+    place.write("receipts.jsonl", receipts.done());
+    let key = world::kernel_key().public_key();
+    let verified = place.chio(&format!("receipts verify receipts.jsonl --kernel {key}"));
+    verified.done();
+    assert!(verified.stdout.contains("2 receipts, unbroken: 1 allowed"), "{verified:?}");
+    let shown = state("show STATE");
+    assert!(shown.stdout.contains(&key.to_string()), "{shown:?}");
+}
+
+#[test]
+fn a_list_of_revocations_goes_from_one_state_to_another_and_never_back() {
+    let (place, folder) = (place(), tempfile::tempdir().unwrap());
+    let state = |words: &str| place.chio(&format!("state {}", words.replace("STATE", &state(&folder))));
+    drop(kernel(&place, &folder));
+    state("revoke STATE --key agent.key").done();
+    state("publish STATE --key issuer.key --out first.json").done();
+    state("revoke STATE --capability agent.cap").done();
+    state("publish STATE --key issuer.key --out second.json").done();
+    for name in ["state.db", "state.db.lock"] {
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    let kernel = kernel(&place, &folder);
+    state("apply STATE first.json --issuer agent.key").failed("another issuer's");
+    place.write("forged.json", place.read("second.json").replace("\"sequence\":2", "\"sequence\":3"));
+    state("apply STATE forged.json --issuer issuer.key").failed("was changed");
+    assert_eq!(code(&place, &kernel), "");
+    state("apply STATE second.json --issuer issuer.key").done();
+    assert_eq!(code(&place, &kernel), "capability_revoked");
+    state("apply STATE second.json --issuer issuer.key").done();
+    state("apply STATE first.json --issuer issuer.key").failed("number 2 was applied already");
+    let shown = state("show STATE");
+    assert!(shown.stdout.contains("capability ") && shown.stdout.contains("key "), "{shown:?}");
+}
