@@ -1,0 +1,125 @@
+//! Durable claims: how many nonces a second are spent on the disk, beside bare inserts into the same tables with the same
+//! durability, in turns. And how long a file with a million live nonces takes to open.
+//!
+//! `cargo bench -p chio_tests --bench state`. What was seen: `docs/performance.md`.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chio_core::digest::Digest;
+use chio_kernel::store::{NonceAnswer, NonceClaim, NonceStore as _};
+use chio_store::{Record, SqliteOptions, SqliteState, State as _};
+use chio_tests::world::NOW;
+use pollster::block_on;
+use rusqlite::{Connection, params};
+
+/// How long each is measured, and how often in turns.
+const TURN: Duration = Duration::from_millis(600);
+const TURNS: usize = 5;
+
+fn claim(number: u64) -> NonceClaim {
+    let key = Digest::of(&number.to_be_bytes());
+    // So many accounts that no quota is met.
+    let account = Digest::of(&(number % 64).to_be_bytes());
+    NonceClaim { key, account, now: NOW, until: NOW + 330 }
+}
+
+/// Claims a second of so many callers.
+fn claims(state: &SqliteState, next: &AtomicU64, callers: usize) -> f64 {
+    let started = Instant::now();
+    let done: u64 = std::thread::scope(|scope| {
+        let caller = || {
+            let mut done = 0;
+            while started.elapsed() < TURN {
+                let answer =
+                    block_on(state.spend(claim(next.fetch_add(1, Ordering::Relaxed)))).expect("the disk works");
+                assert_eq!(answer, NonceAnswer::Spent);
+                done += 1;
+            }
+            done
+        };
+        let callers: Vec<_> = (0..callers).map(|_| scope.spawn(caller)).collect();
+        callers.into_iter().map(|caller| caller.join().expect("no caller panics")).sum()
+    });
+    rate(done, started)
+}
+
+fn rate(done: u64, started: Instant) -> f64 {
+    f64::from(u32::try_from(done).unwrap_or(u32::MAX)) / started.elapsed().as_secs_f64()
+}
+
+/// Inserts a second into the same tables, so many a commit.
+fn inserts(connection: &Connection, next: &AtomicU64, together: u64) -> f64 {
+    let started = Instant::now();
+    let mut done = 0;
+    while started.elapsed() < TURN {
+        connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).expect("it begins");
+        for _ in 0..together {
+            let NonceClaim { key, account, until, .. } = claim(next.fetch_add(1, Ordering::Relaxed));
+            let insert = connection.prepare_cached("INSERT INTO nonce (key, account, until) VALUES (?1, ?2, ?3)");
+            let until = i64::try_from(until).expect("it is small");
+            insert.and_then(|mut insert| insert.execute(params![key.0, account.0, until])).expect("it is written");
+        }
+        connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).expect("it is on the disk");
+        done += together;
+    }
+    rate(done, started)
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
+/// A second connection to tables of their own, set as the store sets its own.
+fn bare(path: &Path) -> Connection {
+    drop(SqliteState::open(&SqliteOptions::new(path, NOW)).expect("it opens"));
+    let connection = Connection::open(path).expect("it opens");
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864").expect("it is set");
+    connection
+}
+
+fn main() {
+    // `cargo test --all-targets` runs it to see that it runs, and no longer.
+    if std::env::args().any(|word| word == "--test") {
+        return;
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is room");
+    let options = SqliteOptions { nonce_capacity: 1 << 24, ..SqliteOptions::new(folder.path().join("state.db"), NOW) };
+    let state = SqliteState::open(&options).expect("it opens");
+    let connection = bare(&folder.path().join("bare.db"));
+    let (next, other) = (AtomicU64::new(0), AtomicU64::new(0));
+    println!("| durable claims of nonces | a second | bare inserts a second | seen | aim |\n|---|---|---|---|---|");
+    for (callers, together) in [(1, 1), (16, 16), (64, 64)] {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..TURNS {
+            ours.push(claims(&state, &next, callers));
+            theirs.push(inserts(&connection, &other, together));
+        }
+        let ratios = median(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect());
+        let (ours, theirs) = (median(ours), median(theirs));
+        println!("| {callers} callers | {ours:.0} | {theirs:.0}, {together} a commit | {ratios:.2} × | ≥ 0.9 × |");
+    }
+    drop(state);
+
+    let million = folder.path().join("million.db");
+    let state = SqliteState::open(&SqliteOptions::new(&million, NOW)).expect("it opens");
+    for part in 0..1000_u64 {
+        let record = |number: u64| {
+            let NonceClaim { key, account, until, .. } = claim(part * 1000 + number);
+            Record::Nonce { key, account, until }
+        };
+        block_on(state.put((0..1000).map(record).collect())).expect("it is written");
+    }
+    let bytes = block_on(state.overview()).expect("it is read").bytes.unwrap_or_default();
+    drop(state);
+    let mut times: Vec<f64> = Vec::new();
+    for _ in 0..3 {
+        let started = Instant::now();
+        let state = SqliteState::open(&SqliteOptions::new(&million, NOW)).expect("it opens");
+        times.push(started.elapsed().as_secs_f64());
+        drop(state);
+    }
+    println!("| opening a file with 1,000,000 live nonces, {bytes} bytes | | | {:.2} s | < 1 s |", median(times));
+}
