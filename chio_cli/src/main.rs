@@ -20,6 +20,8 @@ mod state;
 
 mod rules;
 
+mod config;
+
 mod review;
 
 mod explanations;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chio_core::crypto::Keypair;
-use chio_kernel::Stores;
 use chio_kernel::store::KernelError;
+use chio_kernel::{Settings, Stores};
 use chio_store::{Kind, OpenError, Page, Record, SqliteOptions, SqliteState, State};
 
 use crate::exit::Failure;
@@ -24,7 +24,12 @@ pub(crate) fn beside(path: &Path, now: u64) -> Result<SqliteState, Failure> {
 
 /// What a kernel remembers with, and the key that signs its receipts: where none is named, that in the file beside the
 /// state, which is made with it.
-pub(crate) fn of_kernel(path: &Path, key: Option<Keypair>, now: u64) -> Result<(Stores, Keypair), Failure> {
+pub(crate) fn of_kernel(
+    path: &Path,
+    key: Option<Keypair>,
+    settings: &Settings,
+    now: u64,
+) -> Result<(Stores, Keypair), Failure> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".key");
     let beside = PathBuf::from(beside);
@@ -33,7 +38,8 @@ pub(crate) fn of_kernel(path: &Path, key: Option<Keypair>, now: u64) -> Result<(
         key => key,
     };
     let kernel_key = key.as_ref().map(Keypair::public_key);
-    let options = SqliteOptions { kernel_key, ..SqliteOptions::new(path, now) };
+    let nonce_capacity = settings.dpop.nonce_store_capacity;
+    let options = SqliteOptions { kernel_key, nonce_capacity, ..SqliteOptions::new(path, now) };
     let state = SqliteState::open(&options).map_err(|error| refused(path, &error))?;
     let key = match key {
         Some(key) => key,

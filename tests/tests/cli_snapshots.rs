@@ -48,6 +48,7 @@ fn place() -> Place {
     capabilities(&place);
     policies(&place);
     receipts(&place);
+    configurations(&place);
     place
 }
 
@@ -83,6 +84,34 @@ fn capabilities(place: &Place) {
             r#"{{"arguments":{arguments},"capability":{capability},"proof":{proof},"tool_name":"read_file","tool_server":"files"}}"#
         ),
     );
+}
+
+fn configurations(place: &Place) {
+    let good = r#"# What a guard has.
+state = "state.db"
+server_id = "docs"
+roots = ["issuer.pub"]
+mode = "report"
+
+[proofs]
+ttl = "2m"
+
+[threat]
+signature = "suspend 1h"
+root_signature_failures = 50
+"#;
+    place.write("good.toml", good);
+    for (name, from, to) in [
+        ("bad-name", "mode =", "mod ="),
+        ("bad-table", "[proofs]", "[proof]"),
+        ("bad-value", "\"report\"", "\"reports\""),
+        ("bad-list", "[\"issuer.pub\"]", "[1]"),
+        ("bad-response", "suspend 1h", "suspend"),
+        ("both", "mode =", "receipts = \"receipts.jsonl\"\nmode ="),
+    ] {
+        assert_ne!(good, good.replacen(from, to, 1), "{name}");
+        place.write(&format!("{name}.toml"), good.replacen(from, to, 1));
+    }
 }
 
 fn policies(place: &Place) {
@@ -279,7 +308,7 @@ fn every_verb_has_its_help() {
     let place = Place::empty();
     let mut all = Vec::new();
     verbs(&place, "chio", &mut all);
-    assert_eq!(all.len(), 35, "{all:?}");
+    assert_eq!(all.len(), 38, "{all:?}");
     let transcripts: String = transcripts("help").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     for words in all {
         for help in ["-h", "--help"] {

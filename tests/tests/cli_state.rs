@@ -123,3 +123,26 @@ fn a_list_of_revocations_goes_from_one_state_to_another_and_never_back() {
     let shown = state("show STATE");
     assert!(shown.stdout.contains("capability ") && shown.stdout.contains("key "), "{shown:?}");
 }
+
+#[test]
+fn the_environment_stands_above_the_file_and_is_told_where_it_is_wrong() {
+    let place = Place::empty();
+    place.write("chio.toml", "mode = \"report\"\nroots = [\"a.pub\"]\n");
+    let show = |variables: &[(&str, &str)]| {
+        let mut command = place.command(common::chio());
+        command.args(["config", "show", "chio.toml", "--json"]).envs(variables.iter().copied());
+        place.run(&mut command, b"")
+    };
+    let shown = show(&[("CHIO_MODE", "off"), ("CHIO_ROOTS", "b.pub, c.pub"), ("CHIO_THREAT_REPLAY", "suspend 1m")]);
+    let shown = shown.json();
+    assert_eq!((&shown["mode"]["value"], &shown["mode"]["from"]), (&"off".into(), &"CHIO_MODE".into()));
+    assert_eq!(shown["roots"]["value"], "b.pub, c.pub");
+    assert_eq!(shown["threat.replay"]["value"], "suspend 60s");
+    for (variable, value) in
+        [("CHIO_MODE", "of"), ("CHIO_ROOTS", "a,,b"), ("CHIO_PROOFS_TTL", "0s"), ("CHIO_STATE", "")]
+    {
+        show(&[(variable, value)]).failed(&format!("the environment variable {variable} is not written as"));
+    }
+    let secret = show(&[("CHIO_KERNEL_KEY", "-----BEGIN PRIVATE KEY-----")]);
+    assert_eq!(secret.json()["kernel_key"]["value"], "hidden");
+}

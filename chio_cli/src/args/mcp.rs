@@ -66,24 +66,27 @@ pub(crate) enum ModeName {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct McpGuard {
-    /// The name of the tool server, as capabilities have it: the SERVER of SERVER/TOOL
-    #[arg(long, value_name = "ID", default_value = "mcp")]
-    pub(crate) server_id: String,
+    /// A configuration, a TOML file; what is given here stands above it: see `chio config show`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<Source>,
+    /// The name of the tool server, as capabilities have it: the SERVER of SERVER/TOOL [default: mcp]
+    #[arg(long, value_name = "ID")]
+    pub(crate) server_id: Option<String>,
     /// A key whose word counts: its public text, or the file of its key; may be repeated
     #[arg(long, short, value_name = "KEY")]
     pub(crate) root: Vec<String>,
     /// The name of the kernel, for capabilities with an audience; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Vec<String>,
-    /// How a client is told that its capability does not cover a call
-    #[arg(long, value_enum, default_value = "result")]
-    pub(crate) deny_as: DenyAsName,
+    /// How a client is told that its capability does not cover a call [default: result]
+    #[arg(long, value_enum)]
+    pub(crate) deny_as: Option<DenyAsName>,
     /// What becomes of which method, as a TOML file
     #[arg(long, value_name = "FILE")]
     pub(crate) methods: Option<Source>,
-    /// Whether denials deny
-    #[arg(long, value_enum, default_value = "enforce")]
-    pub(crate) mode: ModeName,
+    /// Whether denials deny [default: enforce]
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<ModeName>,
     /// The kernel's private key, which signs the receipts, instead of a new one at every start
     #[arg(long, value_name = "FILE")]
     pub(crate) kernel_key: Option<Source>,

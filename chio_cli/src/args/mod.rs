@@ -7,6 +7,8 @@ mod calls;
 #[cfg(unix)]
 mod mcp;
 
+mod config;
+
 mod show;
 
 mod state;
@@ -17,6 +19,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::calls::{Call, CallArgs, Sign, Verify};
+pub(crate) use self::config::Config;
 #[cfg(unix)]
 pub(crate) use self::mcp::{
     ClientName, DenyAsName, Front, Mcp, McpConfig, McpExec, McpGuard, McpSign, McpTools, ModeName,
@@ -29,7 +32,7 @@ pub(crate) use self::state::{
     State, StateApply, StateImport, StateName, StatePublish, StateRevoke, StateShow, StateSuspend, StateWho,
 };
 pub(crate) use self::tokens::{AlgorithmName, Attenuate, GrantArgs, Issue, Keygen, TokenArgs};
-pub(crate) use self::values::{ToolName, seconds};
+pub(crate) use self::values::{ToolName, seconds, whole};
 use crate::exit::{Exit, Failure};
 use crate::secrets;
 
@@ -85,6 +88,9 @@ pub(crate) enum Command {
     /// Show and change what kernels remember: revocations, standings, counts, receipts
     #[command(subcommand)]
     State(State),
+    /// Check and show the configuration of a kernel
+    #[command(subcommand)]
+    Config(Config),
     /// Guard MCP tool servers, and sign beside MCP clients
     #[cfg(unix)]
     #[command(subcommand)]

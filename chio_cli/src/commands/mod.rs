@@ -6,6 +6,8 @@ mod call;
 
 mod completions;
 
+mod config;
+
 mod demo;
 
 mod explain;
@@ -54,6 +56,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Call(args) => call::run(args, printer),
         Command::Receipts(args) => receipts::run(&args, printer),
         Command::State(args) => state::run(&args, printer),
+        Command::Config(args) => config::run(&args, printer),
         #[cfg(unix)]
         Command::Mcp(args) => mcp::run(args, printer),
         Command::Explain(args) => explain::run(&args, printer),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use chio_kernel::store::KernelError;
 use futures_channel::oneshot;
@@ -16,6 +17,9 @@ use super::tables::Tables;
 
 /// How many pieces of work one commit is for, at most.
 const GROUP: usize = 256;
+
+/// How long a group waits for as many as the last one had: a fraction of what a disk takes.
+const MOMENT: Duration = Duration::from_micros(200);
 
 /// Does a piece of work; what comes back answers it, once it is known whether all of it is on the disk.
 type Work = Box<dyn FnOnce(&mut Desk) -> rusqlite::Result<Answer> + Send>;
@@ -72,9 +76,11 @@ impl Drop for Writer {
 }
 
 fn write(mut desk: Desk, waiting: &Receiver<Work>) {
+    let mut last = 1;
     while let Ok(first) = waiting.recv() {
-        let mut answers = Vec::new();
-        let group = std::iter::once(first).chain(waiting.try_iter()).take(GROUP);
+        let group = gather(first, waiting, last);
+        last = group.len();
+        let mut answers = Vec::with_capacity(last);
         let written = catch_unwind(AssertUnwindSafe(|| {
             desk.begin()?;
             for work in group {
@@ -95,6 +101,22 @@ fn write(mut desk: Desk, waiting: &Receiver<Work>) {
         }
     }
     desk.close();
+}
+
+/// What waits, and what comes at once from those who were answered last: they are likely to ask again, and what comes a
+/// moment after the commit has begun waits for the whole of it.
+fn gather(first: Work, waiting: &Receiver<Work>, last: usize) -> Vec<Work> {
+    let began = Instant::now();
+    let mut group = vec![first];
+    while group.len() < GROUP {
+        let next = waiting.try_recv().ok().or_else(|| {
+            let left = MOMENT.saturating_sub(began.elapsed());
+            if group.len() < last { waiting.recv_timeout(left).ok() } else { None }
+        });
+        let Some(next) = next else { break };
+        group.push(next);
+    }
+    group
 }
 
 /// A second, told to those who must not go back behind it.

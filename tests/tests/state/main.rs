@@ -8,6 +8,8 @@ mod files;
 
 mod kernels;
 
+mod model;
+
 mod speed;
 
 use std::path::Path;
