@@ -80,7 +80,11 @@ impl Server {
     async fn ask(&mut self, method: &str, params: &str) -> io::Result<String> {
         self.id = self.id.saturating_add(1);
         let id = self.id.to_string();
-        self.send(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\",\"params\":{params}}}")).await?;
+        // One that has ended does not read, either: what is told of it is the same.
+        drop(
+            self.send(&format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\",\"params\":{params}}}"))
+                .await,
+        );
         let answer = async {
             loop {
                 let text = match self.lines.next().await? {

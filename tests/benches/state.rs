@@ -4,6 +4,7 @@
 //! `cargo bench -p chio_tests --bench state`. What was seen: `docs/performance.md`.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use chio_store::{Record, SqliteOptions, SqliteState, State as _};
 use chio_tests::world::NOW;
 use pollster::block_on;
 use rusqlite::{Connection, params};
+use tokio::runtime::Runtime;
 
 /// How long each is measured, and how often in turns.
 const TURN: Duration = Duration::from_millis(600);
@@ -25,22 +27,29 @@ fn claim(number: u64) -> NonceClaim {
     NonceClaim { key, account, now: NOW, until: NOW + 330 }
 }
 
-/// Claims a second of so many callers.
-fn claims(state: &SqliteState, next: &AtomicU64, callers: usize) -> f64 {
+/// Claims a second of so many callers, each a task that waits for its answer before it asks again.
+fn claims(runtime: &Runtime, state: &Arc<SqliteState>, next: &Arc<AtomicU64>, callers: usize) -> f64 {
     let started = Instant::now();
-    let done: u64 = std::thread::scope(|scope| {
+    let done = runtime.block_on(async {
         let caller = || {
-            let mut done = 0;
-            while started.elapsed() < TURN {
-                let answer =
-                    block_on(state.spend(claim(next.fetch_add(1, Ordering::Relaxed)))).expect("the disk works");
-                assert_eq!(answer, NonceAnswer::Spent);
-                done += 1;
-            }
-            done
+            let (state, next) = (Arc::clone(state), Arc::clone(next));
+            runtime.spawn(async move {
+                let mut done: u64 = 0;
+                while started.elapsed() < TURN {
+                    let answer =
+                        state.spend(claim(next.fetch_add(1, Ordering::Relaxed))).await.expect("the disk works");
+                    assert_eq!(answer, NonceAnswer::Spent);
+                    done += 1;
+                }
+                done
+            })
         };
-        let callers: Vec<_> = (0..callers).map(|_| scope.spawn(caller)).collect();
-        callers.into_iter().map(|caller| caller.join().expect("no caller panics")).sum()
+        let callers: Vec<_> = (0..callers).map(|_| caller()).collect();
+        let mut done = 0;
+        for caller in callers {
+            done += caller.await.expect("no caller panics");
+        }
+        done
     });
     rate(done, started)
 }
@@ -87,14 +96,15 @@ fn main() {
     }
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is room");
     let options = SqliteOptions { nonce_capacity: 1 << 24, ..SqliteOptions::new(folder.path().join("state.db"), NOW) };
-    let state = SqliteState::open(&options).expect("it opens");
+    let state = Arc::new(SqliteState::open(&options).expect("it opens"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("there are threads");
     let connection = bare(&folder.path().join("bare.db"));
-    let (next, other) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (next, other) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
     println!("| durable claims of nonces | a second | bare inserts a second | seen | aim |\n|---|---|---|---|---|");
     for (callers, together) in [(1, 1), (16, 16), (64, 64)] {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
-            ours.push(claims(&state, &next, callers));
+            ours.push(claims(&runtime, &state, &next, callers));
             theirs.push(inserts(&connection, &other, together));
         }
         let ratios = median(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect());

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use super::tables::Tables;
 /// How many pieces of work one commit is for, at most.
 const GROUP: usize = 256;
 
-/// How long a group waits for as many as the last one had: a fraction of what a disk takes.
-const MOMENT: Duration = Duration::from_micros(200);
+/// How long more work is waited for while there is none: a fraction of what a disk takes.
+const MOMENT: Duration = Duration::from_micros(100);
 
 /// Does a piece of work; what comes back answers it, once it is known whether all of it is on the disk.
 type Work = Box<dyn FnOnce(&mut Desk) -> rusqlite::Result<Answer> + Send>;
@@ -76,18 +76,21 @@ impl Drop for Writer {
 }
 
 fn write(mut desk: Desk, waiting: &Receiver<Work>) {
-    let mut last = 1;
-    while let Ok(first) = waiting.recv() {
-        let group = gather(first, waiting, last);
-        last = group.len();
+    let mut last = 0;
+    while let Some(first) = soon(waiting, true).or_else(|| waiting.recv().ok()) {
         let mut answers = Vec::with_capacity(last);
         let written = catch_unwind(AssertUnwindSafe(|| {
             desk.begin()?;
-            for work in group {
+            let mut next = Some(first);
+            while let Some(work) = next {
                 answers.push(work(&mut desk)?);
+                // Those who were answered last are likely to ask again, and what comes a moment after the commit has begun
+                // waits for the whole of it.
+                next = if answers.len() < GROUP { soon(waiting, answers.len() < last) } else { None };
             }
             desk.commit()
         }));
+        last = answers.len();
         let written = match written {
             Ok(written) => written.map_err(|error| told(&error)),
             Err(_) => Err("a piece of work panicked".to_owned()),
@@ -103,20 +106,17 @@ fn write(mut desk: Desk, waiting: &Receiver<Work>) {
     desk.close();
 }
 
-/// What waits, and what comes at once from those who were answered last: they are likely to ask again, and what comes a
-/// moment after the commit has begun waits for the whole of it.
-fn gather(first: Work, waiting: &Receiver<Work>, last: usize) -> Vec<Work> {
+/// What waits; or what comes within a moment, if that is worth waiting for. To be woken takes longer than a moment on some
+/// machines, so others are let run meanwhile, and nobody sleeps.
+fn soon(waiting: &Receiver<Work>, is_worth_it: bool) -> Option<Work> {
     let began = Instant::now();
-    let mut group = vec![first];
-    while group.len() < GROUP {
-        let next = waiting.try_recv().ok().or_else(|| {
-            let left = MOMENT.saturating_sub(began.elapsed());
-            if group.len() < last { waiting.recv_timeout(left).ok() } else { None }
-        });
-        let Some(next) = next else { break };
-        group.push(next);
+    loop {
+        match waiting.try_recv() {
+            Ok(work) => return Some(work),
+            Err(TryRecvError::Empty) if is_worth_it && began.elapsed() < MOMENT => std::thread::yield_now(),
+            Err(_) => return None,
+        }
     }
-    group
 }
 
 /// A second, told to those who must not go back behind it.
