@@ -9,4 +9,9 @@
 
 mod state;
 
+#[cfg(feature = "redis")]
+mod redis;
+
+#[cfg(feature = "redis")]
+pub use self::redis::{ConnectError, RedisOptions, RedisState};
 pub use self::state::{Kind, Overview, Page, Record, State};
