@@ -248,11 +248,12 @@ impl Link {
         deadline: Instant,
     ) -> Result<Result<Value, RedisError>, Failure> {
         let mut connection = live.connection.clone();
+        let mut waiting = Waiting { link: self, live, deadline, is_answered: false };
         // What comes after the deadline is taken off the connection in its turn, and thrown away: it is no other's answer.
         let Ok(answer) = timeout_at(deadline, command.query_async::<Value>(&mut connection)).await else {
-            self.give_up(live);
             return Err(Failure::new("Redis did not answer in time"));
         };
+        waiting.is_answered = true;
         if let Err(error) = &answer
             && (error.is_unrecoverable_error() || is_no_primary(error))
         {
@@ -316,6 +317,25 @@ impl Link {
             Value::Int(have) if have >= i64::from(wanted) => Ok(()),
             Value::Int(have) => Err(Failure::Other(format!("{have} of {wanted} replicas of Redis have the change"))),
             _ => Err(Failure::unexpected()),
+        }
+    }
+}
+
+/// Waits for an answer. Where that ends without one, because of the deadline or because the kernel has none of its patience
+/// left, the connection is given up: it may be dead.
+struct Waiting<'a> {
+    link: &'a Link,
+    live: &'a Live,
+    deadline: Instant,
+    is_answered: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // A caller that went away early says nothing about the connection.
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if !self.is_answered && left < self.link.options.timeout.mul_f32(0.5) {
+            self.link.give_up(self.live);
         }
     }
 }
