@@ -11,7 +11,7 @@ use chio_store::{ConnectError, RedisOptions, RedisState};
 use chio_tests::world::{ARGUMENTS, NOW, agent, body, call_with, capability, honest, kernel_key};
 
 use crate::kernels::{answer, two};
-use crate::server::{Redis, START, claim, eventually, kernel, options};
+use crate::server::{Redis, START, claim, claimed, eventually, kernel, options};
 
 /// The deadline of the states of these tests, and how much later an answer may come on a busy machine.
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -80,7 +80,7 @@ async fn a_stopped_redis_is_denied_for_within_the_deadline_and_nobody_queues() {
     }
     assert!(start.elapsed() < 3 * (2 * DEADLINE) + SLACK, "{:?}", start.elapsed());
     redis.go_on();
-    eventually("it goes on", || async { one.state.spend(claim(1, 1, NOW, NOW + 330)).await.is_ok() }).await;
+    eventually("it goes on", || async { claimed(&one.state, claim(1, 1, NOW, NOW + 330)).await.is_ok() }).await;
     denied(&one.kernel, honest("before"), "nonce_replayed").await;
     denied(&one.kernel, honest("after"), "").await;
     assert_eq!(one.state.remembers_since(), Some(START + 30), "nothing was lost");
@@ -95,18 +95,18 @@ async fn no_answer_is_taken_for_anothers() {
     let state = Arc::new(RedisState::connect(options).await.unwrap());
     let used = |number: u64| claim(1_000_000 + number, 1, NOW, NOW + 330);
     for number in 0..50 {
-        while state.spend(used(number)).await.is_err() {}
+        while claimed(&state, used(number)).await.is_err() {}
     }
     let tasks = (0..8).map(|task| {
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             let mut right = 0_u32;
             for number in 0..300 {
-                match state.spend(claim(task * 1000 + number, 2, NOW, NOW + 330)).await {
+                match claimed(&state, claim(task * 1000 + number, 2, NOW, NOW + 330)).await {
                     Ok(answer) => assert_eq!(answer, NonceAnswer::Spent),
                     Err(_) => continue,
                 }
-                match state.spend(used(number % 50)).await {
+                match claimed(&state, used(number % 50)).await {
                     Ok(answer) => assert_eq!(answer, NonceAnswer::Replayed),
                     Err(_) => continue,
                 }
@@ -183,12 +183,12 @@ async fn an_emptied_redis_is_noticed_by_every_kernel() {
 async fn a_call_that_began_before_the_loss_was_noticed_is_denied() {
     let Some(redis) = Redis::start(&[]) else { return };
     let one = one(&redis).await;
-    assert_eq!(one.state.spend(claim(1, 1, NOW, NOW + 330)).await.unwrap(), NonceAnswer::Spent);
+    assert_eq!(claimed(&one.state, claim(1, 1, NOW, NOW + 330)).await.unwrap(), NonceAnswer::Spent);
     redis.ask(&["FLUSHALL"]);
-    one.state.spend(claim(2, 1, NOW, NOW + 330)).await.unwrap_err();
-    one.state.spend(claim(1, 1, NOW, NOW + 330)).await.unwrap_err();
-    one.state.spend(claim(1, 1, NOW + 30, NOW + 360)).await.unwrap_err();
-    assert_eq!(one.state.spend(claim(3, 1, NOW + 31, NOW + 361)).await.unwrap(), NonceAnswer::Spent);
+    claimed(&one.state, claim(2, 1, NOW, NOW + 330)).await.unwrap_err();
+    claimed(&one.state, claim(1, 1, NOW, NOW + 330)).await.unwrap_err();
+    claimed(&one.state, claim(1, 1, NOW + 30, NOW + 360)).await.unwrap_err();
+    assert_eq!(claimed(&one.state, claim(3, 1, NOW + 31, NOW + 361)).await.unwrap(), NonceAnswer::Spent);
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn a_wrong_password_is_told_without_being_shown() {
             assert!(done.status.success());
         };
         // A password that is changed leaves the connections that are there, so these are closed.
-        run(&["EVAL", &format!("redis.call('CONFIG', 'SET', 'requirepass', '{to}') return 0"), "0"]);
+        run(&["CONFIG", "SET", "requirepass", to]);
         let words = ["-p", &port, "-a", to, "--no-auth-warning"].map(str::to_owned);
         std::process::Command::new("redis-cli")
             .args(words)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chio_core::crypto::Keypair;
 use chio_core::digest::Digest;
 use chio_kernel::clock::ManualClock;
-use chio_kernel::store::{Allowance, NonceAnswer, NonceStore, Spending, UsageStore};
+use chio_kernel::store::{Allowance, NonceAnswer, Spending, UsageStore};
 use chio_kernel::{Kernel, SignedCall};
 use chio_store::RedisState;
 use chio_tests::world::{
@@ -13,7 +13,7 @@ use chio_tests::world::{
 };
 
 use crate::receipts::verified;
-use crate::server::{Redis, START, claim, kernel, options, state};
+use crate::server::{Redis, START, claim, claimed, kernel, options, state};
 
 const TASKS: u64 = 64;
 
@@ -50,7 +50,7 @@ async fn each_nonce_is_spent_once_at_two_states_at_once() {
         tokio::spawn(async move {
             for nonce in task * EACH..(task + 1) * EACH {
                 let claim = claim(nonce, task % 3, NOW, NOW + 330);
-                let (a, b) = tokio::join!(one.spend(claim), other.spend(claim));
+                let (a, b) = tokio::join!(claimed(&one, claim), claimed(&other, claim));
                 let mut answers = [a.unwrap(), b.unwrap()];
                 answers.sort_by_key(|answer| *answer == NonceAnswer::Replayed);
                 assert_eq!(answers, [NonceAnswer::Spent, NonceAnswer::Replayed]);

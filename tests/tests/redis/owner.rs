@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use chio_core::digest::Digest;
 use chio_kernel::store::{
-    Allowance, NonceAnswer, NonceStore, RevocationStore, Spending, Standing, StandingStore, UsageStore, key_id,
+    Allowance, NonceAnswer, RevocationStore, Spending, Standing, StandingStore, UsageStore, key_id,
 };
 use chio_store::{Kind, Record, RedisState, State};
 use chio_tests::world::NOW;
 
-use crate::server::{Redis, START, claim, state};
+use crate::server::{Redis, START, claim, claimed, state};
 
 async fn all(state: &RedisState, kind: Kind) -> Vec<Record> {
     let (mut records, mut from) = (Vec::new(), None);
@@ -52,7 +52,7 @@ async fn every_nonce_is_listed_and_what_expired_is_dropped() {
         // Many accounts with one nonce each, and one with many.
         let account = if nonce < 1500 { nonce + 10 } else { 1 };
         let claim = claim(nonce, account, NOW, NOW + 330 + nonce % 2);
-        assert_eq!(state.spend(claim).await.unwrap(), NonceAnswer::Spent);
+        assert_eq!(claimed(&state, claim).await.unwrap(), NonceAnswer::Spent);
         expected.insert((claim.key.to_string(), claim.account.to_string(), claim.until));
     }
     let listed: BTreeSet<_> = all(&state, Kind::Nonce)
@@ -69,7 +69,7 @@ async fn every_nonce_is_listed_and_what_expired_is_dropped() {
     assert_eq!(state.overview().await.unwrap().nonces, 3000);
     state.compact(NOW + 366).await.unwrap();
     assert_eq!(state.overview().await.unwrap().nonces, 1500);
-    assert_eq!(state.spend(claim(0, 10, NOW + 330, NOW + 660)).await.unwrap(), NonceAnswer::Full);
+    assert_eq!(claimed(&state, claim(0, 10, NOW + 330, NOW + 660)).await.unwrap(), NonceAnswer::Full);
     state.compact(NOW + 367).await.unwrap();
     assert_eq!(state.overview().await.unwrap().nonces, 0);
     let keys = redis.ask(&["KEYS", "*"]);
@@ -125,7 +125,7 @@ async fn records_are_put_and_come_back_and_none_becomes_weaker() {
     assert!(matches!(UsageStore::spend(&*state, &places, NOW).await.unwrap(), Spending::Spent(_)));
     assert!(matches!(UsageStore::spend(&*state, &places, NOW).await.unwrap(), Spending::Exhausted { .. }));
     let spent = chio_kernel::store::NonceClaim { key: id("n"), account: id("root"), now: NOW, until: NOW + 330 };
-    assert_eq!(state.spend(spent).await.unwrap(), NonceAnswer::Replayed);
+    assert_eq!(claimed(&state, spent).await.unwrap(), NonceAnswer::Replayed);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use chio_core::digest::Digest;
 use chio_kernel::Kernel;
 use chio_kernel::clock::ManualClock;
 use chio_kernel::config::Patience;
-use chio_kernel::store::NonceClaim;
+use chio_kernel::store::{KernelError, NonceAnswer, NonceClaim, NonceStore};
 use chio_kernel::{Settings, Stores};
 use chio_store::{RedisOptions, RedisState};
 use chio_tests::world::{NOW, SERVER, echo, issuer};
@@ -177,4 +177,9 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, ask: impl Fn() -> 
         assert!(Instant::now() < until, "{what}");
         interval.tick().await;
     }
+}
+
+/// Spends a nonce.
+pub async fn claimed(state: &RedisState, claim: NonceClaim) -> Result<NonceAnswer, KernelError> {
+    NonceStore::spend(state, claim).await
 }

@@ -11,7 +11,7 @@ use chio_kernel::store::{
 use chio_store::{RedisOptions, RedisState};
 use chio_tests::world::NOW;
 
-use crate::server::{Redis, START, claim, options, state};
+use crate::server::{Redis, START, claim, claimed, options, state};
 
 /// Numbers that look random, and are the same each time.
 struct Numbers(u64);
@@ -31,7 +31,7 @@ async fn a_nonce_is_spent_once_and_an_account_has_its_quota() {
     let store = RedisState::connect(options).await.unwrap();
     assert!(store.survives_restart());
     assert_eq!(store.remembers_since(), Some(START + 30));
-    let spend = async |nonce, account, now| store.spend(claim(nonce, account, now, now + 330)).await.unwrap();
+    let spend = async |nonce, account, now| claimed(&store, claim(nonce, account, now, now + 330)).await.unwrap();
     for nonce in 1..=3 {
         assert_eq!(spend(nonce, 1, NOW).await, NonceAnswer::Spent);
     }
@@ -59,7 +59,7 @@ async fn what_was_spent_stays_spent() {
         let claim = claim(numbers.below(300), numbers.below(5), at, at + numbers.below(40));
         let lives =
             spent.iter().any(|(key, account, until)| (key, account) == (&claim.key, &claim.account) && *until >= at);
-        let answer = store.spend(claim).await.unwrap();
+        let answer = claimed(&store, claim).await.unwrap();
         assert!(!lives || answer == NonceAnswer::Replayed, "{answer:?} for a live nonce");
         if answer == NonceAnswer::Spent {
             spent.push((claim.key, claim.account, claim.until));
@@ -161,7 +161,7 @@ async fn scripts_that_were_flushed_are_loaded_again() {
     let store = state(&redis, "a").await;
     for nonce in 0..3 {
         assert_eq!(redis.ask(&["SCRIPT", "FLUSH"]), "+OK");
-        assert_eq!(store.spend(claim(nonce, 1, NOW, NOW + 330)).await.unwrap(), NonceAnswer::Spent);
+        assert_eq!(claimed(&store, claim(nonce, 1, NOW, NOW + 330)).await.unwrap(), NonceAnswer::Spent);
     }
 }
 
@@ -169,9 +169,9 @@ async fn scripts_that_were_flushed_are_loaded_again() {
 async fn enough_replicas_have_to_have_it() {
     let Some(redis) = Redis::start(&[]) else { return };
     let clock = ManualClock::at(START);
-    let short = RedisOptions { min_replicas: 1, timeout: Duration::from_millis(250), ..options(&redis, "a", &clock) };
+    let short = RedisOptions { min_replicas: 1, timeout: Duration::from_secs(2), ..options(&redis, "a", &clock) };
     let store = RedisState::connect(short).await.unwrap();
-    let error = store.spend(claim(1, 1, NOW, NOW + 330)).await.unwrap_err().to_string();
+    let error = claimed(&store, claim(1, 1, NOW, NOW + 330)).await.unwrap_err().to_string();
     assert_eq!(error, "0 of 1 replicas of Redis have the change");
     assert!(store.revoke(Digest::of(b"a")).await.is_err());
     let replica =
@@ -179,8 +179,8 @@ async fn enough_replicas_have_to_have_it() {
     let replica = replica.unwrap();
     crate::server::eventually("a replica follows", || async { store.revoke(Digest::of(b"a")).await.is_ok() }).await;
     // Denied before, and spent all the same: it is no replay that anybody was allowed.
-    assert_eq!(store.spend(claim(1, 1, NOW, NOW + 330)).await.unwrap(), NonceAnswer::Replayed);
-    assert_eq!(store.spend(claim(2, 1, NOW, NOW + 330)).await.unwrap(), NonceAnswer::Spent);
+    assert_eq!(claimed(&store, claim(1, 1, NOW, NOW + 330)).await.unwrap(), NonceAnswer::Replayed);
+    assert_eq!(claimed(&store, claim(2, 1, NOW, NOW + 330)).await.unwrap(), NonceAnswer::Spent);
     let refused = RedisState::connect(options(&replica, "a", &clock)).await.unwrap_err();
     assert_eq!(refused, chio_store::ConnectError::Replica);
 }
