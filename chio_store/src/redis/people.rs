@@ -14,9 +14,9 @@ const MAX_STANDINGS: u64 = 65_536;
 fn members(hash: &[u8], ids: &[Digest]) -> Cmd {
     let mut command = redis::cmd("HMGET");
     command.arg(hash);
-    ids.iter().for_each(|id| {
+    for id in ids {
         command.arg(id.as_bytes());
-    });
+    }
     command
 }
 

@@ -12,11 +12,19 @@ use tokio::time::{Instant, timeout_at};
 use super::RedisState;
 use super::link::{Failure, Link, Live, typed};
 
+/// The end of the chain as Redis has it.
+#[derive(Debug, Default)]
+enum Stored {
+    /// A receipt was sent and not confirmed.
+    #[default]
+    Unknown,
+    Known(Option<ChainHead>),
+}
+
 /// Where the chain ends.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    /// As Redis has it. None where that is not known: after a failure, before the first.
-    stored: Option<Option<ChainHead>>,
+    stored: Stored,
     /// The last receipt that Redis has confirmed.
     confirmed: Option<ChainHead>,
 }
@@ -31,7 +39,7 @@ impl Ends {
         let mut command = redis::cmd("ZRANGE");
         command.arg(&link.keys.open).arg(0).arg(MAX_UNFINISHED.saturating_sub(1));
         let unfinished = typed(link.ask(live, &command, deadline).await?)?;
-        Ok((Self { stored: Some(stored), confirmed: stored }, unfinished))
+        Ok((Self { stored: Stored::Known(stored), confirmed: stored }, unfinished))
     }
 
     /// The receipt that the next one follows. A Redis that has lost the end of the chain, all of it or a part, is given the
@@ -80,9 +88,9 @@ async fn append(state: &RedisState, seal: Seal) -> Result<Receipt, Failure> {
     let mut ends = timeout_at(deadline, state.ends.lock()).await.map_err(late)?;
     let live = link.live(deadline).await?;
     // Taken out: whatever happens from here on, the end is read again unless this receipt is confirmed.
-    let stored = match ends.stored.take() {
-        Some(stored) => stored,
-        None => head(link, &live, deadline).await?,
+    let stored = match std::mem::take(&mut ends.stored) {
+        Stored::Known(stored) => stored,
+        Stored::Unknown => head(link, &live, deadline).await?,
     };
     let (receipt, next) = seal(ends.head(stored)).map_err(|error| Failure::Other(error.to_string()))?;
     match write(link, &live, stored, &receipt, next, deadline).await? {
@@ -95,7 +103,7 @@ async fn append(state: &RedisState, seal: Seal) -> Result<Receipt, Failure> {
         _ => return Err(Failure::unexpected()),
     }
     link.replicated(&live, deadline).await?;
-    ends.stored = Some(Some(next));
+    ends.stored = Stored::Known(Some(next));
     ends.confirmed = Some(next);
     Ok(receipt)
 }
@@ -108,7 +116,7 @@ async fn write(
     next: ChainHead,
     deadline: Instant,
 ) -> Result<Value, Failure> {
-    let line = receipt.to_line().map_err(|_| Failure::new("the receipt has no text"))?;
+    let text = receipt.to_line().map_err(|_| Failure::new("the receipt has no text"))?;
     let (sequence, digest) =
         stored.map_or_else(Default::default, |head| (head.sequence.to_string(), head.digest.to_string()));
     let (opens, closes): (&[u8], Vec<u64>) = match &receipt.body.event {
@@ -121,7 +129,7 @@ async fn write(
     let (place, hash) = (next.sequence.to_string(), next.digest.to_string());
     let key = receipt.body.kernel_key.to_string();
     let mut arguments: Vec<&[u8]> =
-        vec![sequence.as_bytes(), digest.as_bytes(), place.as_bytes(), hash.as_bytes(), &line, key.as_bytes(), opens];
+        vec![sequence.as_bytes(), digest.as_bytes(), place.as_bytes(), hash.as_bytes(), &text, key.as_bytes(), opens];
     arguments.extend(closes.iter().map(String::as_bytes));
     let keys: [&[u8]; 3] = [&link.keys.head, &link.keys.receipts, &link.keys.open];
     link.run_on(live, &link.scripts.append, &keys, &arguments, deadline).await

@@ -28,9 +28,9 @@ impl Script {
     fn command(name: &str, script: &str, keys: &[&[u8]], arguments: &[&[u8]]) -> Cmd {
         let mut command = redis::cmd(name);
         command.arg(script).arg(keys.len());
-        keys.iter().chain(arguments).for_each(|argument| {
+        for argument in keys.iter().chain(arguments) {
             command.arg(*argument);
-        });
+        }
         command
     }
 }
