@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use chio_kernel::store::{BoxFuture, KernelError};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value,
+};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
@@ -72,6 +74,7 @@ pub(super) struct Link {
     /// Who holds this connects. When and why it failed last.
     turn: tokio::sync::Mutex<Option<(Instant, String)>>,
     made: AtomicU64,
+    claims: AtomicU64,
     since: AtomicU64,
     latest: AtomicU64,
 }
@@ -82,8 +85,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How much longer what has expired is kept, in seconds, for calls that began before and come late.
 const GRACE: u64 = 5;
 
+/// Every how many claims some of the nonces that have expired are dropped: three times as many.
+const SWEEP_EVERY: u64 = 64;
+
 /// How many commands may wait to be written.
-const PIPELINE: usize = 1024;
+const WAITING: usize = 1024;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -121,6 +127,7 @@ impl Link {
             live: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             made: AtomicU64::new(0),
+            claims: AtomicU64::new(0),
             since: AtomicU64::new(0),
             latest: AtomicU64::new(0),
             options,
@@ -150,6 +157,11 @@ impl Link {
     /// Takes note of the time of a call: a kernel's clock may be ahead of that of this machine, where that was set back.
     pub(super) fn saw(&self, now: u64) {
         self.latest.fetch_max(now, Ordering::SeqCst);
+    }
+
+    /// Whether what has expired is to be dropped by this claim.
+    pub(super) fn is_to_sweep(&self) -> bool {
+        self.claims.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0
     }
 
     /// The time by the kernel's clock.
@@ -195,7 +207,7 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
-            .set_pipeline_buffer_size(PIPELINE);
+            .set_pipeline_buffer_size(WAITING);
         let opened = self.client.get_multiplexed_async_connection_with_config(&config).await;
         let mut connection = opened.map_err(|error| refused(&error))?;
         let server = ask_server(&mut connection).await?;
@@ -241,6 +253,27 @@ impl Link {
         self.try_ask(live, command, deadline).await?.map_err(|error| failure(&error))
     }
 
+    /// Asks several things in one go. Between them, other connections may be answered.
+    pub(super) async fn ask_all(
+        &self,
+        live: &Live,
+        commands: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut connection = live.connection.clone();
+        let answers = connection.send_packed_commands(commands, 0, commands.len());
+        let answers = self.wait(live, answers, deadline).await?.map_err(|error| failure(&error))?;
+        let fine = |answer| match answer {
+            Value::ServerError(error) => {
+                let error = RedisError::from(error);
+                self.give_up_after(live, &error);
+                Err(failure(&error))
+            }
+            answer => Ok(answer),
+        };
+        answers.into_iter().map(fine).collect()
+    }
+
     async fn try_ask(
         &self,
         live: &Live,
@@ -248,18 +281,30 @@ impl Link {
         deadline: Instant,
     ) -> Result<Result<Value, RedisError>, Failure> {
         let mut connection = live.connection.clone();
+        self.wait(live, command.query_async::<Value>(&mut connection), deadline).await
+    }
+
+    /// Waits for an answer. What comes after the deadline is taken off the connection in its turn, and thrown away: it is no
+    /// other's answer.
+    async fn wait<T>(
+        &self,
+        live: &Live,
+        answer: impl Future<Output = Result<T, RedisError>>,
+        deadline: Instant,
+    ) -> Result<Result<T, RedisError>, Failure> {
         let mut waiting = Waiting { link: self, live, deadline, is_answered: false };
-        // What comes after the deadline is taken off the connection in its turn, and thrown away: it is no other's answer.
-        let Ok(answer) = timeout_at(deadline, command.query_async::<Value>(&mut connection)).await else {
-            return Err(Failure::new("Redis did not answer in time"));
-        };
+        let answer = timeout_at(deadline, answer).await.map_err(|_| Failure::new("Redis did not answer in time"))?;
         waiting.is_answered = true;
-        if let Err(error) = &answer
-            && (error.is_unrecoverable_error() || is_no_primary(error))
-        {
-            self.give_up(live);
+        if let Err(error) = &answer {
+            self.give_up_after(live, error);
         }
         Ok(answer)
+    }
+
+    fn give_up_after(&self, live: &Live, error: &RedisError) {
+        if error.is_unrecoverable_error() || is_no_primary(error) {
+            self.give_up(live);
+        }
     }
 
     /// Runs a script on a connection, loading it where it is not loaded.

@@ -38,7 +38,8 @@ impl Script {
 /// All of them.
 pub(super) struct Scripts {
     pub(super) begin: Script,
-    pub(super) claim: Script,
+    pub(super) settle: Script,
+    pub(super) sweep: Script,
     pub(super) spend: Script,
     pub(super) refund: Script,
     pub(super) worsen: Script,
@@ -57,7 +58,8 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             begin: Script::new(&[include_str!("lua/begin.lua")]),
-            claim: Script::new(&[DROP, include_str!("lua/claim.lua")]),
+            settle: Script::new(&[DROP, include_str!("lua/settle.lua")]),
+            sweep: Script::new(&[DROP, include_str!("lua/sweep.lua")]),
             spend: Script::new(&[DROP, include_str!("lua/spend.lua")]),
             refund: Script::new(&[include_str!("lua/refund.lua")]),
             worsen: Script::new(&[include_str!("lua/worsen.lua")]),

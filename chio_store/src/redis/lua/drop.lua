@@ -23,14 +23,26 @@ local function drop(index, prefix, account, bound, most, values)
   return #members, last
 end
 
--- Drops a bounded number from the accounts whose turn it is.
+-- Drops at most `most` from the accounts whose turn it is. Returns also how many accounts that were.
 local function sweep(index, prefix, bound, accounts, most, values)
   local dropped, forgotten = 0, 0
   local due = redis.call('ZRANGEBYSCORE', index, '-inf', '(' .. bound, 'LIMIT', 0, accounts)
   for _, account in ipairs(due) do
-    local count, last = drop(index, prefix, account, bound, most, values)
-    dropped = dropped + count
-    forgotten = math.max(forgotten, last)
+    if dropped < most then
+      local count, last = drop(index, prefix, account, bound, most - dropped, values)
+      dropped = dropped + count
+      forgotten = math.max(forgotten, last)
+    end
   end
   return dropped, forgotten, #due
+end
+
+-- Remembers that before this second something may have been forgotten. Returns the latest such second.
+local function mark(epoch, name, second)
+  local before = tonumber(redis.call('HGET', epoch, name) or '0')
+  if second > before then
+    redis.call('HSET', epoch, name, string.format('%.0f', second))
+    return second
+  end
+  return before
 end

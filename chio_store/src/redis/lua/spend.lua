@@ -47,16 +47,12 @@ if new > 0 then
   local is_full = full()
   if is_full then
     local _, last = drop(KEYS[2], ARGV[3], account, ARGV[2], 1000, KEYS[1])
-    local _, more = sweep(KEYS[2], ARGV[3], ARGV[2], 10, 100, KEYS[1])
+    local _, more = sweep(KEYS[2], ARGV[3], ARGV[2], 100, 1000, KEYS[1])
     forgotten = math.max(forgotten, last, more)
     is_full = full()
   end
   -- Whoever comes so late that its count could be a forgotten one would be given it anew.
-  local complete = tonumber(redis.call('HGET', KEYS[3], 'usage') or '0')
-  if forgotten > complete then
-    complete = forgotten
-    redis.call('HSET', KEYS[3], 'usage', string.format('%.0f', complete))
-  end
+  local complete = mark(KEYS[3], 'usage', forgotten)
   if is_full or tonumber(ARGV[1]) < complete then
     return {2}
   end
