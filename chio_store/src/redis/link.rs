@@ -161,7 +161,7 @@ impl Link {
 
     /// Whether what has expired is to be dropped by this claim.
     pub(super) fn is_to_sweep(&self) -> bool {
-        self.claims.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == 0
+        self.claims.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP_EVERY)
     }
 
     /// The time by the kernel's clock.
