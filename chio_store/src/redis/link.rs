@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chio_kernel::store::{BoxFuture, KernelError};
+use chio_kernel::store::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value,
@@ -13,46 +13,11 @@ use redis::{
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
+use super::failure::{Failure, failure, is_no_primary, number, refused, typed};
 use super::keys::Keys;
 use super::options::{ConnectError, RedisOptions};
 use super::scripts::{Script, Scripts};
 use super::server::Server;
-
-/// The largest number that a score in Redis holds exactly.
-const MAX_EXACT: u64 = 1 << 53;
-
-/// A number for a script.
-pub(super) fn number(number: u64) -> String {
-    number.min(MAX_EXACT).to_string()
-}
-
-/// Why an operation failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// There is no memory left, and nothing was changed.
-    Full,
-    /// Another reason. The text has no secret in it.
-    Other(String),
-}
-
-impl Failure {
-    pub(super) fn new(reason: &str) -> Self {
-        Self::Other(reason.to_owned())
-    }
-
-    pub(super) fn unexpected() -> Self {
-        Self::new("Redis answered what it should not: was a key of the prefix changed by another hand?")
-    }
-}
-
-impl From<Failure> for KernelError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Full => Self::new("Redis has no memory left: raise `maxmemory`"),
-            Failure::Other(reason) => Self::new(reason),
-        }
-    }
-}
 
 /// A connection over which its server has said which run it is, and since when it remembers.
 #[derive(Clone)]
@@ -93,22 +58,6 @@ const WAITING: usize = 1024;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What went wrong, without what was sent: a server repeats arguments in its errors.
-fn reason(error: &RedisError) -> String {
-    match error.code() {
-        Some(code) => code.to_owned(),
-        None if error.is_io_error() => error.to_string(),
-        None => error.category().to_owned(),
-    }
-}
-
-fn refused(error: &RedisError) -> ConnectError {
-    match error.kind() {
-        ErrorKind::Io => ConnectError::Unreachable(reason(error)),
-        _ => ConnectError::Refused(reason(error)),
-    }
 }
 
 impl Link {
@@ -385,11 +334,6 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// What an answer says.
-pub(super) fn typed<T: FromRedisValue>(answer: Value) -> Result<T, Failure> {
-    redis::from_redis_value(answer).map_err(|_| Failure::unexpected())
-}
-
 async fn ask_server(connection: &mut MultiplexedConnection) -> Result<Server, ConnectError> {
     let info: String = redis::cmd("INFO").query_async(connection).await.map_err(|error| refused(&error))?;
     let mut server = Server::parse(&info)?;
@@ -401,17 +345,4 @@ async fn ask_server(connection: &mut MultiplexedConnection) -> Result<Server, Co
         }
     }
     Ok(server)
-}
-
-/// Whether the server is no longer the one to write to, or no longer lets this user.
-fn is_no_primary(error: &RedisError) -> bool {
-    use ServerErrorKind::{MasterDown, NoPerm, ReadOnly};
-    matches!(error.kind(), ErrorKind::Server(ReadOnly | MasterDown | NoPerm) | ErrorKind::AuthenticationFailed)
-        || matches!(error.code(), Some("NOAUTH"))
-}
-
-fn failure(error: &RedisError) -> Failure {
-    // Redis 6 says it in the text of an error of the script.
-    let is_full = error.code() == Some("OOM") || error.detail().is_some_and(|detail| detail.contains("-OOM "));
-    if is_full { Failure::Full } else { Failure::Other(format!("Redis failed: {}", reason(error))) }
 }

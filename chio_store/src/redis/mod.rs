@@ -9,6 +9,8 @@
 
 mod options;
 
+mod failure;
+
 mod server;
 
 mod keys;
@@ -34,7 +36,8 @@ use tokio::time::{Instant, timeout_at};
 
 pub use self::options::{ConnectError, RedisOptions};
 
-use self::link::{Failure, Link};
+use self::failure::Failure;
+use self::link::Link;
 use self::receipts::Ends;
 
 /// The state of a kernel in a Redis that several kernels share: all five stores of it, and what its owner asks.

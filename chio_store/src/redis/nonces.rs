@@ -8,7 +8,8 @@ use redis::Value;
 use tokio::time::Instant;
 
 use super::RedisState;
-use super::link::{Failure, Link, Live, number, typed};
+use super::failure::{Failure, number, typed};
+use super::link::{Link, Live};
 
 impl NonceStore for RedisState {
     fn spend(&self, claim: NonceClaim) -> BoxFuture<'_, Result<NonceAnswer, KernelError>> {

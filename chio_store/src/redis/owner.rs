@@ -6,7 +6,7 @@ use chio_kernel::store::{BoxFuture, KernelError, Standing, key_id};
 use redis::Value;
 
 use super::RedisState;
-use super::link::{Failure, number, typed};
+use super::failure::{Failure, number, typed};
 use super::people;
 use crate::state::{Kind, Overview, Page, Record, State};
 

@@ -5,7 +5,8 @@ use chio_kernel::store::{BoxFuture, KernelError, RevocationStore, Standing, Stan
 use redis::{Cmd, Value};
 
 use super::RedisState;
-use super::link::{Failure, Link, number};
+use super::failure::{Failure, number};
+use super::link::Link;
 
 /// As many as in memory: the standings that attacks can lead to, and the principals whose failures are counted.
 const MAX_STANDINGS: u64 = 65_536;

@@ -10,7 +10,8 @@ use redis::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::RedisState;
-use super::link::{Failure, Link, Live, typed};
+use super::failure::{Failure, typed};
+use super::link::{Link, Live};
 
 /// The end of the chain as Redis has it.
 #[derive(Debug, Default)]

@@ -5,7 +5,8 @@ use chio_kernel::store::{Allowance, BoxFuture, KernelError, Spending, UsageStore
 use redis::Value;
 
 use super::RedisState;
-use super::link::{Failure, Link, number};
+use super::failure::{Failure, number};
+use super::link::Link;
 
 /// As many as in memory: 2^20 grants, and an eighth of them a root capability.
 const MAX_COUNTS: u64 = 1 << 20;
