@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chio_kernel::clock::ManualClock;
+use chio_kernel::config::Patience;
 use chio_kernel::store::{NonceAnswer, NonceStore, RevocationStore};
-use chio_kernel::{Kernel, SignedCall};
+use chio_kernel::{Kernel, Settings, SignedCall};
 use chio_store::{ConnectError, RedisOptions, RedisState};
-use chio_tests::world::{ARGUMENTS, NOW, agent, body, call_with, capability, honest, kernel_key};
+use chio_tests::world::{ARGUMENTS, NOW, SERVER, agent, body, call_with, capability, echo, honest, issuer, kernel_key};
 
 use crate::kernels::{answer, two};
-use crate::server::{Redis, START, claim, claimed, eventually, kernel, options};
+use crate::server::{Redis, START, claim, claimed, eventually, kernel, options, stores};
 
 /// The deadline of the states of these tests, and how much later an answer may come on a busy machine.
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -85,6 +86,50 @@ async fn a_stopped_redis_is_denied_for_within_the_deadline_and_nobody_queues() {
     denied(&one.kernel, honest("before"), "nonce_replayed").await;
     denied(&one.kernel, honest("after"), "").await;
     assert_eq!(one.state.remembers_since(), Some(START + 30), "nothing was lost");
+}
+
+/// Passes connections on. Those that were made before it went deaf stay open, and nothing comes through them any more.
+async fn proxy(to: u16) -> (u16, tokio::sync::watch::Sender<u64>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (deaf, heard) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut heard = heard.clone();
+            heard.mark_unchanged();
+            tokio::spawn(async move {
+                let mut server = tokio::net::TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    _ = heard.changed() => std::future::pending::<()>().await,
+                }
+            });
+        }
+    });
+    (port, deaf)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_over_which_nothing_comes_any_more_is_given_up() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let (port, deaf) = proxy(redis.port).await;
+    let clock = ManualClock::at(START);
+    let options =
+        RedisOptions { url: format!("redis://127.0.0.1:{port}"), timeout: DEADLINE, ..options(&redis, "a", &clock) };
+    let state = Arc::new(RedisState::connect(options).await.unwrap());
+    // A kernel with less patience than the state: it gives up first.
+    let patience = Patience { store: Duration::from_millis(200), ..Patience::default() };
+    let builder = Kernel::builder().trust_root(issuer().public_key()).name("kernel-a").clock(clock.clone());
+    let builder = builder.stores(stores(&state)).settings(Settings { patience, ..Settings::default() });
+    let kernel = builder.tool_server(SERVER, echo()).signing_key(kernel_key()).build().unwrap();
+    clock.set(NOW);
+    assert_eq!(answer(&kernel, honest("before")).await, "");
+    for round in 0..3 {
+        deaf.send(round + 1).unwrap();
+        denied(&kernel, honest(&format!("a{round}")), "store_unavailable").await;
+        eventually("it goes on", || async { answer(&kernel, honest("before")).await == "nonce_replayed" }).await;
+        denied(&kernel, honest(&format!("b{round}")), "").await;
+    }
 }
 
 /// What was asked before the stop, and answered after it, is nobody else's answer.
@@ -180,6 +225,20 @@ async fn an_emptied_redis_is_noticed_by_every_kernel() {
     assert_eq!(other_state.remembers_since(), Some(NOW + 30));
     denied(&other, honest("used"), "proof_predates_kernel").await;
     remembers_anew(&one, honest("used")).await;
+}
+
+/// It does not know of the new epoch, and the time of its call is after the beginning of it.
+#[tokio::test]
+async fn a_kernel_that_notices_the_loss_late_is_not_fooled() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let [(_, _, kernel), (_, late, other)] = two(&redis).await;
+    assert_eq!(answer(&kernel, honest("used")).await, "");
+    redis.ask(&["FLUSHALL"]);
+    assert_eq!(answer(&kernel, honest("a")).await, "store_unavailable");
+    late.set(NOW + 61);
+    assert_eq!(answer(&other, honest("used")).await, "store_unavailable");
+    assert_eq!(answer(&other, honest("used")).await, "proof_predates_kernel");
+    assert_eq!(answer(&other, dated("new", NOW + 61)).await, "");
 }
 
 /// Between the question since when it remembers, and the claim, another call can have noticed the loss.
