@@ -66,8 +66,10 @@ impl Link {
         options.check()?;
         let handle = Handle::try_current().map_err(|_| ConnectError::Runtime)?;
         let client = Client::open(options.url.as_str()).map_err(|_| ConnectError::Url)?;
-        // Where several providers of cryptography are built in, rustls takes none by itself.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        if options.url.starts_with("rediss:") {
+            // Where several providers of cryptography are built in, rustls takes none by itself.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         Ok(Self {
             keys: Keys::new(&options.prefix, &options.chain),
             scripts: Scripts::new(),
