@@ -1,7 +1,8 @@
 //! The state of several kernels in one Redis (6 or later) or Valkey.
 //!
 //! Whatever is decided is decided in one round trip, by a script, or by the one command that adds a nonce: of two kernels that
-//! ask the same thing at the same instant one comes first. Nothing depends on the server's clock: what expires is dropped by the kernels' own time.
+//! ask the same thing at the same instant one comes first. Nothing depends on the server's clock: what expires is dropped by
+//! the kernels' own time.
 //!
 //! What Redis forgets is noticed: it has an *epoch*, a random id that every claim of a nonce has to find there, and which begins
 //! anew with each run of the server. In a new epoch, proofs that could have been used before it are refused. See

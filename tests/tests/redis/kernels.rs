@@ -82,7 +82,7 @@ async fn each_proof_is_allowed_once_at_two_kernels_at_once() {
     for task in tasks.collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    let reports = [verified(&*one).await.unwrap(), verified(&*other).await.unwrap()];
+    let reports = [verified(&one).await.unwrap(), verified(&other).await.unwrap()];
     assert_eq!(reports.iter().map(|report| report.allowed).sum::<u64>(), TASKS * EACH);
     assert!(reports.iter().all(|report| report.unfinished == 0 && report.sealed));
 }
