@@ -14,11 +14,12 @@ use crate::args::{DenyAsName, ModeName, seconds, whole};
 use crate::exit::Failure;
 use crate::rules::nearest;
 use crate::source::Source;
+use crate::state::Place;
 
 /// What is configured. What is not, has its default.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
-    pub(crate) state: Option<PathBuf>,
+    pub(crate) state: Option<Place>,
     pub(crate) receipts: Option<PathBuf>,
     pub(crate) kernel_key: Option<Source>,
     pub(crate) server_id: Option<String>,
@@ -46,7 +47,7 @@ const RESPONSE: &str = "\"report\", \"suspend 1h\" or \"ban\"";
 
 /// All of them, as `chio config show` lists them.
 pub(crate) const SETTINGS: [Setting; 18] = [
-    setting("state", "the path of a file", "in memory"),
+    setting("state", "the path of a file, the URL of a Redis, or env:NAME", "in memory"),
     setting("receipts", "the path of a file", "in memory, or in the state"),
     setting("kernel_key", "the path of a file, or env:NAME", "a new one, or that beside the state"),
     setting("server_id", "a name", "mcp"),
@@ -153,7 +154,11 @@ impl Config {
         let time = || seconds(one()?).ok();
         let Settings { dpop, patience, threat, .. } = &mut self.settings;
         match setting.name {
-            "state" => self.state = Some(one()?.into()),
+            "state" => {
+                let text = one()?;
+                let is_named = text.starts_with("env:");
+                self.state = Some(if is_named { Place::read(text) } else { Place::of(text, "hidden") });
+            }
             "receipts" => self.receipts = Some(one()?.into()),
             "kernel_key" => self.kernel_key = Some(one()?.parse().ok()?),
             "server_id" => self.server_id = Some(one()?.to_owned()),
@@ -184,7 +189,11 @@ impl Config {
         let Settings { dpop, patience, threat, .. } = &self.settings;
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let told = match setting.name {
-            "state" => path(&self.state),
+            "state" => self.state.as_ref().map(|place| match place {
+                Place::File(path) => path.display().to_string(),
+                Place::Redis(_, called) => format!("a Redis ({called})"),
+                Place::Refused(_) => "hidden".to_owned(),
+            }),
             "receipts" => path(&self.receipts),
             "kernel_key" => self.kernel_key.as_ref().map(|source| match source {
                 Source::Refused(..) => "hidden".to_owned(),

@@ -3,33 +3,119 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chio_core::crypto::Keypair;
-use chio_kernel::store::KernelError;
+use chio_core::crypto::{Keypair, PublicKey};
+use chio_kernel::store::{KernelError, NonceStore, key_id};
 use chio_kernel::{Settings, Stores};
-use chio_store::{Kind, OpenError, Page, Record, SqliteOptions, SqliteState, State};
+use chio_store::{Kind, OpenError, Page, Record, RedisOptions, RedisState, SqliteOptions, SqliteState, State};
 
+use crate::args::StateName;
 use crate::exit::Failure;
 use crate::files;
 use crate::source::Source;
 use crate::write::{self, Audience};
 
+/// Where a state is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    File(PathBuf),
+    /// Its URL, and how it is called where something is said of it.
+    Redis(String, String),
+    /// What is not said again.
+    Refused(&'static str),
+}
+
+impl Place {
+    /// A path; the URL of a Redis without a password; or `env:NAME` for either, with one.
+    pub(crate) fn read(text: &str) -> Self {
+        match text.strip_prefix("env:") {
+            Some(name) => match std::env::var(name) {
+                Ok(value) if !value.is_empty() => Self::of(&value, text),
+                _ => Self::Refused("the environment variable that is named as the state is not set"),
+            },
+            None if is_url(text) && text.contains('@') => {
+                Self::Refused("the URL of a state has a user or a password in it, and is not repeated here")
+            }
+            None => Self::of(text, text),
+        }
+    }
+
+    /// The same of a text that stands where nobody else reads it, such as a file.
+    pub(crate) fn of(text: &str, called: &str) -> Self {
+        if is_url(text) { Self::Redis(text.to_owned(), called.to_owned()) } else { Self::File(text.into()) }
+    }
+
+    fn refused(&self) -> Failure {
+        let what = if let Self::Refused(what) = self { what } else { "it is no state" };
+        Failure::usage(what, "name a file, redis://HOST:PORT, or `env:NAME` where NAME has the URL with its password")
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    ["redis://", "rediss://"].iter().any(|start| text.starts_with(start))
+}
+
 fn refused(path: &Path, error: &OpenError) -> Failure {
     Failure::new(format!("the state `{}`: {error}", path.display()), error.help())
 }
 
-/// A state beside the kernel that it may have.
-pub(crate) fn beside(path: &Path, now: u64) -> Result<SqliteState, Failure> {
-    SqliteState::beside(&SqliteOptions::new(path, now)).map_err(|error| refused(path, &error))
+/// A state beside the kernels that it may have. Of receipts in a Redis, those of `kernel` are meant.
+pub(crate) fn beside(name: &StateName, now: u64) -> Result<Box<dyn State>, Failure> {
+    match &Place::read(&name.state) {
+        Place::File(path) => {
+            let state = SqliteState::beside(&SqliteOptions::new(path, now)).map_err(|error| refused(path, &error))?;
+            Ok(Box::new(state))
+        }
+        Place::Redis(url, called) => {
+            let kernel = name.kernel.as_deref().map(files::read_public_key).transpose()?;
+            Ok(Box::new(connect(url, called, kernel.as_ref(), None)?))
+        }
+        place @ Place::Refused(_) => Err(place.refused()),
+    }
+}
+
+/// The chain of receipts of each kernel goes by its key.
+fn connect(
+    url: &str,
+    called: &str,
+    kernel: Option<&PublicKey>,
+    settings: Option<&Settings>,
+) -> Result<RedisState, Failure> {
+    let chain = kernel.map_or_else(|| "none".to_owned(), |key| key_id(&key.to_string()).to_string());
+    let mut options = RedisOptions::new(url, chain);
+    if let Some(settings) = settings {
+        options.timeout = settings.patience.store;
+        let quota = settings.dpop.nonce_store_capacity.checked_div(8).unwrap_or_default();
+        options.account_quota = u64::try_from(quota).unwrap_or(u64::MAX);
+    }
+    // It works as long as the process does.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
+    let runtime: &'static tokio::runtime::Runtime = Box::leak(Box::new(runtime));
+    runtime
+        .block_on(RedisState::connect(options))
+        .map_err(|error| Failure::new(format!("the state `{called}`: {error}"), "see docs/guides/operations.md"))
 }
 
 /// What a kernel remembers with, and the key that signs its receipts: where none is named, that in the file beside the
 /// state, which is made with it.
 pub(crate) fn of_kernel(
-    path: &Path,
+    place: &Place,
     key: Option<Keypair>,
     settings: &Settings,
     now: u64,
 ) -> Result<(Stores, Keypair), Failure> {
+    let path = match place {
+        Place::File(path) => path,
+        Place::Redis(url, called) => {
+            let Some(key) = key else {
+                let help = "name it as --kernel-key: each kernel has its own, and its receipts go by it";
+                return Err(Failure::usage("a kernel whose state is in a Redis needs a key", help));
+            };
+            let state = Arc::new(connect(url, called, Some(&key.public_key()), Some(settings))?);
+            return Ok((stores(&state), key));
+        }
+        Place::Refused(_) => return Err(place.refused()),
+    };
     let mut beside = path.as_os_str().to_owned();
     beside.push(".key");
     let beside = PathBuf::from(beside);
@@ -49,6 +135,12 @@ pub(crate) fn of_kernel(
         },
     };
     Ok((Arc::new(state).stores(), key))
+}
+
+fn stores(state: &Arc<RedisState>) -> Stores {
+    let all = || Arc::clone(state);
+    let (nonces, usage): (Arc<dyn NonceStore>, _) = (all(), all());
+    Stores { nonces: Some(nonces), usage, revocations: all(), standings: all(), receipts: all() }
 }
 
 fn make_key(path: &Path) -> Result<Keypair, Failure> {

@@ -192,7 +192,7 @@ impl KernelBuilder {
         if !nonces.survives_restart() {
             tracing::warn!("what this kernel remembers in memory is gone when it stops: nonces, and all kept there");
         }
-        let started_at = (!nonces.survives_restart()).then_some(started_at);
+        let since = if nonces.survives_restart() { nonces.remembers_since() } else { Some(started_at) };
         let epoch = random_hex().ok().map(|random| format!("{random}."));
         let unproven = Mutex::new(Unproven::new(settings.unproven_receipts_per_second, stores.receipts.unfinished()));
         let fence = Fence { timer: Arc::clone(&timer), patience: patience.store };
@@ -202,7 +202,7 @@ impl KernelBuilder {
             authorities: Authorities::new(self.roots, self.names, &settings),
             revocations: stores.revocations,
             standings: stores.standings,
-            prover: Prover { config: dpop, nonces, fence: fence.clone(), started_at, epoch },
+            prover: Prover { config: dpop, nonces, fence: fence.clone(), since, epoch },
             budget: Budget { usage: stores.usage, fence: fence.clone() },
             guards: self.guards,
             ledger: Ledger { store: stores.receipts, key, fence: fence.clone(), unproven, ends: Arc::default() },

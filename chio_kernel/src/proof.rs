@@ -50,8 +50,8 @@ pub(crate) struct Prover {
     pub(crate) config: DpopConfig,
     pub(crate) nonces: Arc<dyn NonceStore>,
     pub(crate) fence: Fence,
-    /// When the kernel started, if its nonces did not survive that.
-    pub(crate) started_at: Option<u64>,
+    /// Since when its nonces were remembered when the kernel started.
+    pub(crate) since: Option<u64>,
     /// Drawn at random at the start. A nonce that begins with it was given out since, so no kernel saw it before.
     pub(crate) epoch: Option<String>,
 }
@@ -102,12 +102,13 @@ impl Prover {
     /// What could have been used before the store began to remember must be refused: what is dated up to then *and the
     /// clock skew*. A comparison with then alone would let through what was dated ahead, or signed in the same second.
     fn remembers(&self, nonce: &str, issued_at: u64) -> Result<(), Denial> {
-        let since = self
-            .started_at
-            .or_else(|| catch_unwind(AssertUnwindSafe(|| self.nonces.remembers_since())).unwrap_or(Some(u64::MAX)));
-        let Some(since) = since else { return Ok(()) };
-        let accepted_after = since.saturating_add(self.config.max_clock_skew_secs);
-        let given_out = self.epoch.as_ref().is_some_and(|epoch| nonce.starts_with(epoch.as_str()));
+        let asked = || if self.nonces.survives_restart() { self.nonces.remembers_since() } else { self.since };
+        let since = catch_unwind(AssertUnwindSafe(asked)).unwrap_or(Some(u64::MAX));
+        let Some(begun) = since else { return Ok(()) };
+        let accepted_after = begun.saturating_add(self.config.max_clock_skew_secs);
+        // Where nonces were lost since the start, one that was given out may be among them.
+        let given_out =
+            since == self.since && self.epoch.as_ref().is_some_and(|epoch| nonce.starts_with(epoch.as_str()));
         if given_out || issued_at > accepted_after {
             return Ok(());
         }

@@ -14,9 +14,14 @@ mod list;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(feature = "redis")]
+mod redis;
+
 pub use self::list::{
     ListError, MAX_REVOCATION_LIST_BYTES, REVOCATION_LIST_SCHEMA, RevocationList, RevocationListBody, Revoked,
 };
+#[cfg(feature = "redis")]
+pub use self::redis::{ConnectError, RedisOptions, RedisState};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{OpenError, SqliteOptions, SqliteState};
 pub use self::state::{Kind, Overview, Page, Record, State};

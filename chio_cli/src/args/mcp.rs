@@ -94,9 +94,10 @@ pub(crate) struct McpGuard {
     #[arg(long, value_name = "FILE")]
     pub(crate) receipts: Option<PathBuf>,
     /// Remember in this file what was spent, used, revoked and receipted, so that a restart forgets nothing; it is made where
-    /// there is none. Without --kernel-key, its key is in the file `STATE.key` beside it
+    /// there is none. Without --kernel-key, its key is in the file `STATE.key` beside it. Several guards can share a Redis:
+    /// redis://HOST:PORT, or `env:NAME` for a URL that has a password in it
     #[arg(long, value_name = "STATE", conflicts_with = "receipts")]
-    pub(crate) state: Option<PathBuf>,
+    pub(crate) state: Option<String>,
     #[command(flatten)]
     pub(crate) front: Front,
     /// The tool server, over HTTP, instead of SERVER

@@ -42,9 +42,12 @@ pub(crate) enum State {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct StateName {
-    /// The state: its file
+    /// The state: its file, redis://HOST:PORT, or `env:NAME` for a URL that has a password in it
     #[arg(value_name = "STATE")]
-    pub(crate) state: PathBuf,
+    pub(crate) state: String,
+    /// The kernel whose receipts are meant, by its public key, in a Redis that several kernels share
+    #[arg(long, value_name = "KEY")]
+    pub(crate) kernel: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -102,8 +102,11 @@ fn after_nonces_are_put_in_proofs_from_before_are_refused() {
     let state = Arc::new(SqliteState::open(&late).unwrap());
     assert_eq!(code(&kernel(state.stores()), honest("a")), "");
     let nonce = Record::Nonce { key: key_id("nonce"), account: key_id("account"), until: NOW };
+    let running = kernel(state.stores());
+    let given_out = running.new_nonce().unwrap();
     block_on(state.put(vec![nonce])).unwrap();
-    assert_eq!(code(&kernel(state.stores()), honest("b")), "proof_predates_kernel");
+    assert_eq!(code(&running, honest("b")), "proof_predates_kernel");
+    assert_eq!(code(&running, honest(&given_out)), "proof_predates_kernel", "it may have been spent, too");
     drop(state);
     assert_eq!(code(&kernel(open(&path).stores()), honest("b")), "proof_predates_kernel");
 }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print::Printer;
-use crate::state;
+use crate::state::{self, Place};
 
 pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     not_standard_input(args.config.as_ref())?;
@@ -26,8 +26,8 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     let names = if args.name.is_empty() { &config.names } else { &args.name };
     // The one that is named here stands above both in the file.
     let (state, receipts) = match (&args.state, &args.receipts) {
-        (None, None) => (config.state.as_ref(), config.receipts.as_ref()),
-        (state, receipts) => (state.as_ref(), receipts.as_ref()),
+        (None, None) => (config.state, config.receipts.as_ref()),
+        (state, receipts) => (state.as_deref().map(Place::read), receipts.as_ref()),
     };
     if state.is_some() && receipts.is_some() {
         return Err(Failure::new(
@@ -72,9 +72,9 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     check_url(args.upstream.as_deref())?;
     let command = exec::wrapped(&args.command)?;
     log();
-    let key = match state {
-        Some(path) => {
-            let (stores, key) = state::of_kernel(path, key, &config.settings, at(None)?)?;
+    let key = match &state {
+        Some(place) => {
+            let (stores, key) = state::of_kernel(place, key, &config.settings, at(None)?)?;
             builder = builder.stores(stores);
             Some(key)
         }

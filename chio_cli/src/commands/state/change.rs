@@ -3,7 +3,7 @@
 use chio_core::capability::CapabilityChain;
 use chio_core::digest::Digest;
 use chio_kernel::store::Standing;
-use chio_store::{Revoked, State as _};
+use chio_store::Revoked;
 use serde_json::json;
 
 use crate::args::{StateName, StateRevoke, StateSuspend, StateWho};
@@ -36,14 +36,14 @@ fn done(printer: &Printer, what: &str, all: &[Revoked]) -> Result<Exit, Failure>
 
 pub(super) fn revoke(args: &StateRevoke, printer: &Printer) -> Result<Exit, Failure> {
     let (all, now) = (named(args)?, at(None)?);
-    let state = beside(&args.state.state, now)?;
+    let state = beside(&args.state, now)?;
     ask(state.put(all.iter().filter_map(|one| one.record(now)).collect()))?;
     done(printer, "is revoked", &all)
 }
 
 pub(super) fn unrevoke(args: &StateRevoke, printer: &Printer) -> Result<Exit, Failure> {
     let all = named(args)?;
-    let state = beside(&args.state.state, at(None)?)?;
+    let state = beside(&args.state, at(None)?)?;
     let mut changed = Vec::new();
     for one in all {
         if let Some(id) = one.id()
@@ -59,7 +59,7 @@ pub(super) fn unrevoke(args: &StateRevoke, printer: &Printer) -> Result<Exit, Fa
 
 fn set(args: &StateWho, standing: Standing, what: &str, printer: &Printer) -> Result<Exit, Failure> {
     let who = files::read_public_key(&args.who)?.to_string();
-    let state = beside(&args.state.state, at(None)?)?;
+    let state = beside(&args.state, at(None)?)?;
     ask(state.set_standing(&who, standing))?;
     printer.answer(&json!({"who": who, "standing": what}), &format!("{GREEN}ok{RESET}     {who} is {what}\n"))?;
     Ok(Exit::Done)
@@ -80,7 +80,7 @@ pub(super) fn reinstate(args: &StateWho, printer: &Printer) -> Result<Exit, Fail
 
 pub(super) fn compact(args: &StateName, printer: &Printer) -> Result<Exit, Failure> {
     let now = at(None)?;
-    let state = beside(&args.state, now)?;
+    let state = beside(args, now)?;
     let size = || Ok::<_, Failure>(ask(state.overview())?.bytes.unwrap_or_default());
     let before = size()?;
     ask(state.compact(now))?;

@@ -21,10 +21,10 @@ const MAX_RECORD_BYTES: u64 = 4096;
 const TOGETHER: usize = 1000;
 
 pub(super) fn export(args: &StateName) -> Result<Exit, Failure> {
-    let state = beside(&args.state, at(None)?)?;
+    let state = beside(args, at(None)?)?;
     let mut out = print::lines();
     for kind in Kind::ALL {
-        each(&state, kind, |record| {
+        each(&*state, kind, |record| {
             let line = serde_json::to_string(&record).map_err(|error| Failure::new(error, "report this"))?;
             writeln!(out, "{line}").map_err(|error| print::closed(&error))
         })?;
@@ -55,7 +55,7 @@ pub(super) fn import(args: &StateImport, printer: &Printer) -> Result<Exit, Fail
     if records.is_empty() {
         return Err(Failure::new(format!("{WHAT} {} is empty", args.file), "was it written to the end?"));
     }
-    let state = beside(&args.state.state, at(None)?)?;
+    let state = beside(&args.state, at(None)?)?;
     let count = records.len();
     while !records.is_empty() {
         let rest = records.split_off(records.len().min(TOGETHER));
@@ -83,10 +83,10 @@ pub(super) fn publish(args: &StatePublish, printer: &Printer) -> Result<Exit, Fa
     let key = files::read_key(&args.key)?;
     let issuer = key.public_key().to_string();
     let now = at(None)?;
-    let state = beside(&args.state.state, now)?;
+    let state = beside(&args.state, now)?;
     let mut revoked = Vec::new();
     let mut unnamed: u64 = 0;
-    each(&state, Kind::Revocation, |record| {
+    each(&*state, Kind::Revocation, |record| {
         let Record::Revocation { what, .. } = record else { return Ok(()) };
         match what.parse::<Revoked>() {
             Ok(one) => revoked.push(one),
@@ -99,7 +99,7 @@ pub(super) fn publish(args: &StatePublish, printer: &Printer) -> Result<Exit, Fa
             format!("{unnamed} that a kernel has revoked itself are not on the list: only their digests are known");
         printer.warning(&what, "`chio state revoke` them by their id or key");
     }
-    let (count, sequence) = (revoked.len(), newest(&state, &issuer)?.saturating_add(1));
+    let (count, sequence) = (revoked.len(), newest(&*state, &issuer)?.saturating_add(1));
     let list = RevocationList::sign(sequence, now, revoked, &key);
     let list = list.map_err(|error| Failure::new(error, "check the key"))?;
     let text = serde_json::to_string(&list).map_err(|error| Failure::new(error, "report this"))?;
@@ -119,8 +119,8 @@ pub(super) fn apply(args: &StateApply, printer: &Printer) -> Result<Exit, Failur
     let wrong =
         |what: &dyn std::fmt::Display| Failure::new(format!("{WHAT} {}: {what}", args.file), "nothing was changed");
     let list = RevocationList::verify(&bytes, &issuer).map_err(|error| wrong(&error))?;
-    let state = beside(&args.state.state, at(None)?)?;
-    let (known, sequence) = (newest(&state, &issuer.to_string())?, list.body.sequence);
+    let state = beside(&args.state, at(None)?)?;
+    let (known, sequence) = (newest(&*state, &issuer.to_string())?, list.body.sequence);
     if sequence < known {
         return Err(wrong(&format!("it is number {sequence} of its issuer, and number {known} was applied already")));
     }

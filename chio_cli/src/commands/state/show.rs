@@ -16,9 +16,9 @@ use crate::state::{ask, beside, each};
 const FIRST: usize = 20;
 
 pub(super) fn show(args: &StateShow, printer: &Printer) -> Result<Exit, Failure> {
-    let state = beside(&args.state.state, at(None)?)?;
+    let state = beside(&args.state, at(None)?)?;
     let overview = ask(state.overview())?;
-    let records = |kind| first(&state, kind, args.all || printer.is_json());
+    let records = |kind| first(&*state, kind, args.all || printer.is_json());
     let (revoked, standings) = (records(Kind::Revocation)?, records(Kind::Standing)?);
     let Overview { nonces, usage, receipts, kernel_key, unfinished, remembers_since, bytes, .. } = &overview;
     let mut text = String::new();
@@ -88,22 +88,22 @@ fn told(record: &Record) -> String {
 }
 
 pub(super) fn usage(args: &StateName, printer: &Printer) -> Result<Exit, Failure> {
-    let state = beside(&args.state, at(None)?)?;
+    let state = beside(args, at(None)?)?;
     if printer.is_json() {
-        let all: Value = json!(first(&state, Kind::Usage, true)?);
+        let all: Value = json!(first(&*state, Kind::Usage, true)?);
         printer.answer(&all, "")?;
         return Ok(Exit::Done);
     }
     let mut out = print::lines();
     let mut line = |text: &str| writeln!(out, "{text}").map_err(|error| print::closed(&error));
     line("grant\troot capability\tcalls\tkept until")?;
-    each(&state, Kind::Usage, |record| line(&told(&record)))?;
+    each(&*state, Kind::Usage, |record| line(&told(&record)))?;
     out.flush().map_err(|error| print::closed(&error))?;
     Ok(Exit::Done)
 }
 
 pub(super) fn receipts(args: &StateName) -> Result<Exit, Failure> {
-    let state = beside(&args.state, at(None)?)?;
+    let state = beside(args, at(None)?)?;
     let mut out = print::lines();
     let mut after = 0;
     loop {
