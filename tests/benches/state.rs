@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chio_core::digest::Digest;
 use chio_kernel::store::{NonceAnswer, NonceClaim, NonceStore as _};
-use chio_store::{Record, SqliteOptions, SqliteState, State as _};
+use chio_store::{Record, RedisOptions, RedisState, SqliteOptions, SqliteState, State as _};
 use chio_tests::world::NOW;
 use pollster::block_on;
 use rusqlite::{Connection, params};
@@ -89,6 +89,57 @@ fn bare(path: &Path) -> Connection {
     connection
 }
 
+/// The latency of a claim beside that of a bare `SET NX PX`, in turns, over connections to the same Redis.
+fn redis(runtime: &Runtime) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let folder = tempfile::tempdir().expect("there is room");
+    let started = std::process::Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .arg(folder.path())
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let Ok(mut server) = started else {
+        println!("| a claim over Redis | no redis-server here | | | ≤ 1.2 × |");
+        return;
+    };
+    let url = format!("redis://127.0.0.1:{port}");
+    let (mut claims, mut sets) = runtime.block_on(async {
+        let client = redis::Client::open(url.as_str()).expect("a URL");
+        let mut bare = loop {
+            if let Ok(bare) = client.get_multiplexed_async_connection().await {
+                break bare;
+            }
+        };
+        let state = RedisState::connect(RedisOptions::new(url, "bench")).await.expect("it connects");
+        // Some time after the start, so that nothing is too early.
+        let now = NOW + 1_000_000_000;
+        let (mut claims, mut sets) = (Vec::new(), Vec::new());
+        for number in 0..20_000_u64 {
+            let started = Instant::now();
+            let answer = state.spend(NonceClaim { now, until: now + 330, ..claim(number) }).await.expect("it answers");
+            claims.push(started.elapsed());
+            assert_eq!(answer, NonceAnswer::Spent);
+            let started = Instant::now();
+            let mut set = redis::cmd("SET");
+            set.arg(number).arg(1).arg("NX").arg("PX").arg(330_000);
+            let _: redis::Value = set.query_async(&mut bare).await.expect("it answers");
+            sets.push(started.elapsed());
+        }
+        (claims, sets)
+    });
+    let _ = server.kill();
+    let _ = server.wait();
+    claims.sort_unstable();
+    sets.sort_unstable();
+    let (claim, set) = (claims[claims.len() / 2], sets[sets.len() / 2]);
+    let ratio = claim.as_secs_f64() / set.as_secs_f64();
+    println!(
+        "| a claim over Redis, p50 | {} µs | {} µs, `SET NX PX` | {ratio:.2} × | ≤ 1.2 × |",
+        claim.as_micros(),
+        set.as_micros()
+    );
+}
+
 fn main() {
     // `cargo test --all-targets` runs it to see that it runs, and no longer.
     if std::env::args().any(|word| word == "--test") {
@@ -112,6 +163,7 @@ fn main() {
         println!("| {callers} callers | {ours:.0} | {theirs:.0}, {together} a commit | {ratios:.2} × | ≥ 0.9 × |");
     }
     drop(state);
+    redis(&runtime);
 
     let million = folder.path().join("million.db");
     let state = SqliteState::open(&SqliteOptions::new(&million, NOW)).expect("it opens");
