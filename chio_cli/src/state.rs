@@ -73,6 +73,16 @@ pub(crate) fn beside(name: &StateName, now: u64) -> Result<Box<dyn State>, Failu
     }
 }
 
+/// A state that no kernel has at the moment, made where there is none; a Redis is everybody's.
+pub(crate) fn alone(name: &StateName, now: u64) -> Result<Box<dyn State>, Failure> {
+    let Place::File(path) = Place::read(&name.state) else { return beside(name, now) };
+    let life = if path.exists() { 0 } else { SqliteOptions::new(&path, now).proof_life_secs };
+    // Its kernel says how long proofs live.
+    let options = SqliteOptions { proof_life_secs: life, ..SqliteOptions::new(&path, now) };
+    let state = SqliteState::open(&options).map_err(|error| refused(&path, &error))?;
+    Ok(Box::new(state))
+}
+
 /// The chain of receipts of each kernel goes by its key.
 fn connect(
     url: &str,
@@ -82,6 +92,8 @@ fn connect(
 ) -> Result<RedisState, Failure> {
     let chain = kernel.map_or_else(|| "none".to_owned(), |key| key_id(&key.to_string()).to_string());
     let mut options = RedisOptions::new(url, chain);
+    // What is done by hand may take longer than a call.
+    options.timeout = std::time::Duration::from_secs(10);
     if let Some(settings) = settings {
         options.timeout = settings.patience.store;
         let quota = settings.dpop.nonce_store_capacity.checked_div(8).unwrap_or_default();
@@ -124,8 +136,10 @@ pub(crate) fn of_kernel(
         key => key,
     };
     let kernel_key = key.as_ref().map(Keypair::public_key);
-    let nonce_capacity = settings.dpop.nonce_store_capacity;
-    let options = SqliteOptions { kernel_key, nonce_capacity, ..SqliteOptions::new(path, now) };
+    let dpop = &settings.dpop;
+    let nonce_capacity = dpop.nonce_store_capacity;
+    let proof_life_secs = dpop.proof_ttl_secs.saturating_add(dpop.max_clock_skew_secs);
+    let options = SqliteOptions { kernel_key, nonce_capacity, proof_life_secs, ..SqliteOptions::new(path, now) };
     let state = SqliteState::open(&options).map_err(|error| refused(path, &error))?;
     let key = match key {
         Some(key) => key,
@@ -154,7 +168,10 @@ fn make_key(path: &Path) -> Result<Keypair, Failure> {
 /// Waits for an answer of a state.
 pub(crate) fn ask<T>(answer: impl Future<Output = Result<T, KernelError>>) -> Result<T, Failure> {
     pollster::block_on(answer).map_err(|error| {
-        Failure::new(format!("the state: {error}"), "nothing was changed; check the disk, and who has the state")
+        Failure::new(
+            format!("the state: {error}"),
+            "what was asked may not have been done, or in part; check the disk, and who has the state",
+        )
     })
 }
 

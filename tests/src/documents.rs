@@ -177,7 +177,8 @@ pub fn tests(source: &str) -> Vec<String> {
     let mut tests = Vec::new();
     for line in source.lines().map(str::trim_start) {
         if line.starts_with("#[") {
-            is_test = (is_test || line == "#[test]" || line.starts_with("#[tokio::test")) && !line.starts_with("#[ignore");
+            is_test =
+                (is_test || line == "#[test]" || line.starts_with("#[tokio::test")) && !line.starts_with("#[ignore");
         } else if let Some(rest) = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ") {
             if is_test {
                 tests.push(rest.split(['(', '<']).next().unwrap_or_default().to_owned());

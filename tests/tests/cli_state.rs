@@ -71,8 +71,8 @@ fn what_is_revoked_and_banned_beside_a_kernel_is_denied_from_the_next_call_on() 
     // Only its kernel can make it smaller, or put spent nonces in.
     let export = state("export STATE");
     place.write("export.jsonl", export.done());
-    state("compact STATE").failed("another kernel");
-    state("import STATE export.jsonl").failed("another kernel");
+    state("compact STATE").failed("it is the state of the process");
+    state("import STATE export.jsonl").failed("it is the state of the process");
     let shown = state("show STATE --json").json();
     assert_eq!((&shown["nonces"], &shown["receipts"]), (&5.into(), &14.into()));
     drop(kernel);

@@ -5,7 +5,8 @@ use super::options::ConnectError;
 /// What matters of a server's `INFO`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Server {
-    /// Drawn at random by the server whenever it starts.
+    /// Drawn at random by the server whenever it starts, and the history that it has: drawn anew whenever a replica becomes
+    /// the primary.
     pub(super) run: String,
     /// Whether it writes every change to a file.
     pub(super) appends: bool,
@@ -27,8 +28,11 @@ impl Server {
             let values = info.lines().filter_map(|line| line.trim_end().split_once(':'));
             values.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
         };
+        let known = |name, what| of(name).filter(|id| !id.is_empty()).ok_or(ConnectError::Unknown(what));
+        let run = known("run_id", "which run it is (run_id)")?;
+        let history = known("master_replid", "which history it has (master_replid)")?;
         Ok(Self {
-            run: of("run_id").filter(|run| !run.is_empty()).ok_or(ConnectError::Unknown("which run it is (run_id)"))?,
+            run: format!("{run} {history}"),
             appends: of("aof_enabled").is_some_and(|enabled| enabled == "1"),
             bytes: of("used_memory").and_then(|bytes| bytes.parse().ok()),
             policy: of("maxmemory_policy"),
@@ -69,7 +73,7 @@ mod tests {
     use super::*;
 
     const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nrun_id:ab12\r\n\r\n# Memory\r\nused_memory:77\r\n\
-                        maxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:master\r\n";
+                        maxmemory_policy:noeviction\r\naof_enabled:1\r\nrole:master\r\nmaster_replid:cd34\r\n";
 
     fn checked(from: &str, to: &str) -> Result<(), ConnectError> {
         assert!(INFO.contains(from));
@@ -79,14 +83,14 @@ mod tests {
     #[test]
     fn a_server_that_could_forget_is_refused() {
         let server = Server::parse(INFO).unwrap();
-        assert_eq!((server.run.as_str(), server.appends, server.bytes), ("ab12", true, Some(77)));
+        assert_eq!((server.run.as_str(), server.appends, server.bytes), ("ab12 cd34", true, Some(77)));
         assert_eq!(checked("7.0", "7.0"), Ok(()));
         assert_eq!(checked("7.0.15", "6.0.0"), Ok(()));
         assert_eq!(checked("7.0.15", "5.0.14"), Err(ConnectError::Version("5.0.14".into())));
         assert!(matches!(checked("7.0.15", "x"), Err(ConnectError::Version(_))));
         assert_eq!(checked("role:master", "role:slave"), Err(ConnectError::Replica));
         assert_eq!(checked("noeviction", "allkeys-lru"), Err(ConnectError::Eviction("allkeys-lru".into())));
-        for hidden in ["run_id", "redis_version", "maxmemory_policy"] {
+        for hidden in ["run_id", "master_replid", "redis_version", "maxmemory_policy"] {
             assert!(matches!(checked(hidden, "x"), Err(ConnectError::Unknown(_))), "{hidden}");
         }
     }

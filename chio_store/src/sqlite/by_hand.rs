@@ -8,8 +8,8 @@ use rusqlite::params;
 
 use super::SqliteState;
 use super::desk::Desk;
-use super::open::{as_integer, as_number};
-use super::tables::{digest, number, standing};
+use super::open::{as_integer, as_number, number};
+use super::tables::{digest, standing};
 use crate::state::{Kind, Overview, Page, Record, State};
 
 /// How many records a page has at most.
@@ -30,7 +30,8 @@ impl State for SqliteState {
             let spends = |record: &Record| matches!(record, Record::Nonce { .. } | Record::Usage { .. });
             let since = if records.iter().any(spends) {
                 self.check_owned()?;
-                self.opened_at.max(self.remembers_since.fetch_max(self.opened_at, Ordering::SeqCst))
+                let latest = self.opened_at.max(self.writer.ask(|desk| Ok(desk.now)).await?);
+                latest.max(self.remembers_since.fetch_max(latest, Ordering::SeqCst))
             } else {
                 0
             };

@@ -9,9 +9,9 @@ use chio_core::receipt::{Event, Receipt, Verdict};
 use chio_kernel::store::{Allowance, KernelError, NonceClaim, Seal, Spending, Standing, one_more_failure};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::known::worse;
-use super::open::{as_integer, as_number};
-use super::tables::{Tables, digest, standing};
+use super::known::{Change, Known, worse};
+use super::open::{as_integer, as_number, number};
+use super::tables::{Tables, Told, digest, standing};
 
 /// As many counts as the stores in memory keep: 2^20 grants, and an eighth of them a root capability.
 const MAX_COUNTS: u64 = 1 << 20;
@@ -32,19 +32,57 @@ pub(super) struct Desk {
     pub(super) tables: Tables,
     complete_from: Arc<AtomicU64>,
     /// The latest second that a call told, and that at which all that had expired was dropped.
-    now: u64,
+    pub(super) now: u64,
     swept: u64,
     /// What this group raises `complete_from` to, once it is written.
     forgotten: u64,
+    known: Arc<Known>,
+    /// What of it this group changes, once it is written.
+    changes: Vec<Change>,
+    /// The number of the kernel that this is; none beside one.
+    owner: Option<u64>,
+    /// What is in memory is not what is in the file: it is to be read anew.
+    is_lost: bool,
 }
 
 impl Desk {
-    pub(super) fn new(connection: Connection, tables: Tables, complete_from: Arc<AtomicU64>) -> Self {
-        Self { connection, tables, complete_from, now: 0, swept: 0, forgotten: 0 }
+    pub(super) fn new(
+        connection: Connection,
+        tables: Tables,
+        complete_from: Arc<AtomicU64>,
+        known: Arc<Known>,
+        owner: Option<u64>,
+    ) -> Self {
+        let changes = Vec::new();
+        Self {
+            connection,
+            tables,
+            complete_from,
+            now: 0,
+            swept: 0,
+            forgotten: 0,
+            known,
+            changes,
+            owner,
+            is_lost: false,
+        }
     }
 
+    /// Begins a group. A kernel finds here that another has taken its file, whatever became of the lock.
     pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
+        // Who only reads beside a kernel is not in its way.
+        let begin = if self.owner.is_some() { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        self.connection.prepare_cached(begin)?.execute([])?;
+        if let Some(owner) = self.owner
+            && number(&self.connection, "owner")? != owner
+        {
+            return Err(rusqlite::Error::InvalidQuery);
+        }
+        if self.is_lost {
+            self.tables = Tables::load(&self.connection).map_err(|_| rusqlite::Error::InvalidQuery)?;
+            self.is_lost = false;
+        }
+        Ok(())
     }
 
     pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
@@ -53,6 +91,7 @@ impl Desk {
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         super::writer::raise(&self.complete_from, self.forgotten);
+        self.known.apply(self.changes.drain(..));
         Ok(())
     }
 
@@ -61,15 +100,15 @@ impl Desk {
         if !self.connection.is_autocommit() {
             drop(self.connection.execute_batch("ROLLBACK"));
         }
-        (self.swept, self.forgotten) = (0, 0);
-        // Where even that fails, the next group will.
-        if let Ok(tables) = Tables::load(&self.connection) {
-            self.tables = tables;
-        }
+        (self.swept, self.forgotten, self.is_lost) = (0, 0, true);
+        self.changes.clear();
     }
 
-    /// What is in the log goes into the file, so that it alone is the state.
+    /// What is in the log goes into the file, so that it alone is the state. Beside a kernel that is the kernel's to do.
     pub(super) fn close(self) {
+        if self.owner.is_none() {
+            return;
+        }
         drop(self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
     }
 
@@ -127,7 +166,7 @@ impl Desk {
         let is_new = self.calls(grant)?.is_none();
         let mut add = self.connection.prepare_cached(
             "INSERT INTO usage (grant_id, account, calls, until) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (grant_id) \
-             DO UPDATE SET calls = calls + excluded.calls, until = max(until, excluded.until)",
+             DO UPDATE SET calls = min(calls + excluded.calls, 9007199254740992), until = max(until, excluded.until)",
         )?;
         add.execute(params![grant.0, account.0, as_integer(calls), as_integer(until)])?;
         if is_new {
@@ -146,6 +185,8 @@ impl Desk {
         calls: u64,
         until: u64,
     ) -> rusqlite::Result<()> {
+        // More than a document can say is no more than that: beyond 2^63 SQLite has no integers.
+        let calls = calls.min(1 << 53);
         let missing = calls.saturating_sub(self.calls(grant)?.unwrap_or_default());
         self.add_calls(grant, account, missing, until)
     }
@@ -158,18 +199,33 @@ impl Desk {
 
     pub(super) fn revoke(&mut self, id: Digest, what: &str, at: Option<u64>) -> rusqlite::Result<()> {
         let at = as_integer(at.unwrap_or(self.now));
-        let mut insert = self.connection.prepare_cached("INSERT OR IGNORE INTO revocation VALUES (?1, ?2, ?3)")?;
-        insert.execute(params![id.0, what, at]).map(drop)
+        let mut insert = self.connection.prepare_cached("INSERT INTO revocation VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET what = iif(what = '', excluded.what, what)")?;
+        insert.execute(params![id.0, what, at])?;
+        self.changes.push(Change::Revoked(id));
+        Ok(())
     }
 
-    /// Changes a standing, and returns what it is now; nothing where there is no room for another one.
+    /// What somebody changed by hand is read anew, by the first who asks.
+    pub(super) fn know(&mut self) -> rusqlite::Result<()> {
+        let changes = number(&self.connection, "changes")?;
+        let told = self.changes.iter().rev().find_map(|change| match change {
+            Change::All(told) => Some(told.changes),
+            _ => None,
+        });
+        if told.unwrap_or(self.known.changes()) != changes {
+            self.changes.push(Change::All(Told::load(&self.connection)?));
+        }
+        Ok(())
+    }
+
+    /// Changes a standing, and returns whether there was room for it.
     pub(super) fn change_standing(
         &mut self,
         id: Digest,
         who: Option<&str>,
         change: impl FnOnce(Standing) -> Standing,
         forgive: bool,
-    ) -> rusqlite::Result<Option<Standing>> {
+    ) -> rusqlite::Result<bool> {
         let was = self.connection.prepare_cached("SELECT until FROM standing WHERE id = ?1")?;
         let was = { was }.query_row([id.0], |row| row.get(0).map(standing)).optional()?;
         let is = change(was.unwrap_or(Standing::Good));
@@ -178,10 +234,11 @@ impl Desk {
         }
         if is == Standing::Good {
             self.connection.prepare_cached("DELETE FROM standing WHERE id = ?1")?.execute([id.0])?;
-            return Ok(Some(is));
+            self.changes.push(Change::Standing(id, is));
+            return Ok(true);
         }
         if was.is_none() && who.is_none() && !self.has_room_for_a_standing()? {
-            return Ok(None);
+            return Ok(false);
         }
         let until = if let Standing::Suspended { until } = is { Some(as_integer(until)) } else { None };
         let mut set = self.connection.prepare_cached(
@@ -189,7 +246,8 @@ impl Desk {
              who = iif(excluded.who = '', who, excluded.who)",
         )?;
         set.execute(params![id.0, who.unwrap_or_default(), until])?;
-        Ok(Some(is))
+        self.changes.push(Change::Standing(id, is));
+        Ok(true)
     }
 
     fn has_room_for_a_standing(&self) -> rusqlite::Result<bool> {

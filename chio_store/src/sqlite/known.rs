@@ -6,7 +6,17 @@ use chio_core::digest::Digest;
 use chio_kernel::store::Standing;
 use rusqlite::Connection;
 
-use super::tables::{Told, number};
+use super::open::number;
+use super::tables::Told;
+
+/// What changed of it.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// All of it was read anew.
+    All(Told),
+    Revoked(Digest),
+    Standing(Digest, Standing),
+}
 
 /// What was told last, and a connection that sees whether it still is so.
 pub(super) struct Known {
@@ -36,19 +46,22 @@ impl Known {
         changes != Ok(self.told().changes)
     }
 
-    pub(super) fn replace(&self, told: Told) {
-        *self.telling() = told;
+    /// The number of changes by hand that is known.
+    pub(super) fn changes(&self) -> u64 {
+        self.told().changes
     }
 
-    pub(super) fn revoke(&self, id: Digest) {
-        self.telling().revoked.insert(id);
-    }
-
-    pub(super) fn set(&self, principal: Digest, standing: Standing) {
-        let standings = &mut self.telling().standings;
-        match standing {
-            Standing::Good => drop(standings.remove(&principal)),
-            _ => drop(standings.insert(principal, standing)),
+    /// What was written is known. Only the thread that writes calls this, in the order of its commits: whoever asked may not
+    /// wait any more, or be told later than another.
+    pub(super) fn apply(&self, changes: impl Iterator<Item = Change>) {
+        for change in changes {
+            let mut known = self.telling();
+            match change {
+                Change::All(told) => *known = told,
+                Change::Revoked(id) => drop(known.revoked.insert(id)),
+                Change::Standing(id, Standing::Good) => drop(known.standings.remove(&id)),
+                Change::Standing(id, standing) => drop(known.standings.insert(id, standing)),
+            }
         }
     }
 

@@ -35,6 +35,7 @@ use chio_kernel::store::{
 
 pub use self::open::OpenError;
 
+use self::desk::Desk;
 use self::known::Known;
 use self::open::Ownership;
 use self::writer::Writer;
@@ -48,6 +49,10 @@ pub struct SqliteOptions {
     pub kernel_key: Option<PublicKey>,
     /// How many live nonces are remembered; 1,048,576 by default, of which one root capability may hold an eighth.
     pub nonce_capacity: usize,
+    /// How long after a claim its proof could still be found fresh, in seconds: the life of proofs and the clock skew, 330
+    /// by default. Where it is longer than it was, what was forgotten by then could be fresh again: the file begins to
+    /// remember anew.
+    pub proof_life_secs: u64,
     /// The time, in Unix seconds: that at which a new file begins to remember.
     pub now: u64,
 }
@@ -55,7 +60,7 @@ pub struct SqliteOptions {
 impl SqliteOptions {
     /// The options for a file.
     pub fn new(path: impl Into<PathBuf>, now: u64) -> Self {
-        Self { path: path.into(), kernel_key: None, nonce_capacity: 1 << 20, now }
+        Self { path: path.into(), kernel_key: None, nonce_capacity: 1 << 20, proof_life_secs: 330, now }
     }
 }
 
@@ -68,7 +73,7 @@ pub struct SqliteState {
     remembers_since: AtomicU64,
     opened_at: u64,
     unfinished: Vec<u64>,
-    known: Known,
+    known: Arc<Known>,
     writer: Writer,
     ownership: Ownership,
 }
@@ -97,13 +102,13 @@ impl SqliteState {
             Ok(metadata) if metadata.is_file() && metadata.len() == 0 => return Err(OpenError::NotAState),
             Ok(_) => open::check_file(&options.path)?,
         }
-        let ownership = Ownership::take(&options.path).unwrap_or(Ownership::Another);
-        Self::with(options, ownership)
+        Self::with(options, Ownership::Another)
     }
 
     fn with(options: &SqliteOptions, ownership: Ownership) -> Result<Self, OpenError> {
         let connection = open::connection(&options.path)?;
         open::migrate(&connection, options.now)?;
+        let owner = ownership.is_ours().then(|| open::own(&connection, options)).transpose()?;
         let tables = tables::Tables::load(&connection)?;
         if let (Some(expected), Some(found)) = (&options.kernel_key, &tables.kernel_key)
             && expected.to_string() != *found
@@ -115,11 +120,10 @@ impl SqliteState {
             tables::each_nonce(&connection, |claim| nonces.remember(&claim), options.now)?;
         }
         let unfinished = tables::unfinished(&connection)?;
-        let (remembers_since, opened_at) =
-            (AtomicU64::new(tables::number(&connection, "remembers_since")?), options.now);
-        let complete_from = Arc::new(AtomicU64::new(tables::number(&connection, "complete_from")?));
-        let known = Known::new(open::connection(&options.path)?)?;
-        let writer = Writer::start(connection, tables, Arc::clone(&complete_from))?;
+        let (remembers_since, opened_at) = (AtomicU64::new(open::number(&connection, "remembers_since")?), options.now);
+        let complete_from = Arc::new(AtomicU64::new(open::number(&connection, "complete_from")?));
+        let known = Arc::new(Known::new(open::connection(&options.path)?)?);
+        let writer = Writer::start(connection, tables, Arc::clone(&complete_from), Arc::clone(&known), owner)?;
         let path = options.path.clone();
         Ok(Self { path, nonces, complete_from, remembers_since, opened_at, unfinished, known, writer, ownership })
     }
@@ -143,11 +147,7 @@ impl SqliteState {
 
     /// What was changed by hand comes to be known here, before the next answer.
     async fn know(&self) -> Result<(), KernelError> {
-        if self.known.is_stale() {
-            let told = self.writer.ask(|desk| tables::Told::load(&desk.connection)).await?;
-            self.known.replace(told);
-        }
-        Ok(())
+        if self.known.is_stale() { self.writer.ask(Desk::know).await } else { Ok(()) }
     }
 
     async fn standing_changed(
@@ -156,10 +156,8 @@ impl SqliteState {
         change: impl FnOnce(Standing) -> Standing + Send + 'static,
         forgive: bool,
     ) -> Result<(), KernelError> {
-        let standing = self.writer.ask(move |desk| desk.change_standing(principal, None, change, forgive)).await?;
-        let standing = standing.ok_or_else(|| KernelError::new("there is no room for another standing"))?;
-        self.known.set(principal, standing);
-        Ok(())
+        let has_room = self.writer.ask(move |desk| desk.change_standing(principal, None, change, forgive)).await?;
+        if has_room { Ok(()) } else { Err(KernelError::new("there is no room for another standing")) }
     }
 }
 
@@ -193,6 +191,9 @@ impl UsageStore for SqliteState {
         let places = places.to_vec();
         Box::pin(async move {
             self.check_owned()?;
+            if now < self.complete_from.load(Ordering::SeqCst) {
+                return Ok(Spending::Full);
+            }
             self.writer.ask(move |desk| desk.spend_usage(&places, now)).await
         })
     }
@@ -212,11 +213,7 @@ impl RevocationStore for SqliteState {
     }
 
     fn revoke(&self, id: Digest) -> BoxFuture<'_, Result<(), KernelError>> {
-        Box::pin(async move {
-            self.writer.ask(move |desk| desk.revoke(id, "", None)).await?;
-            self.known.revoke(id);
-            Ok(())
-        })
+        Box::pin(self.writer.ask(move |desk| desk.revoke(id, "", None)))
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::SqliteOptions;
+
 /// Why a state file cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -99,6 +101,7 @@ impl From<rusqlite::Error> for OpenError {
 pub(super) fn told(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqliteFailure(code, _) => format!("SQLite: {code}"),
+        rusqlite::Error::InvalidQuery => "another kernel has taken it, or its receipts cannot be read".into(),
         _ => "SQLite answered something that was not expected".into(),
     }
 }
@@ -120,7 +123,11 @@ impl Ownership {
             std::io::ErrorKind::StorageFull => OpenError::Full,
             _ => OpenError::Io(error.to_string()),
         };
-        let place = beside(path, ".lock");
+        // By whatever name it goes: two names of one file have one lock.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file =
+            path.canonicalize().or_else(|_| Ok(folder.canonicalize()?.join(path.file_name().unwrap_or_default())));
+        let place = beside(&file.map_err(|error: std::io::Error| io(&error))?, ".lock");
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(place);
         let mut lock = opened.map_err(|error| io(&error))?;
         match lock.try_lock() {
@@ -245,7 +252,13 @@ pub(super) fn migrate(connection: &Connection, now: u64) -> Result<(), OpenError
     }
     if version == 0 {
         let mut insert = connection.prepare("INSERT INTO number VALUES (?1, ?2)")?;
-        for (name, value) in [("remembers_since", as_integer(now)), ("complete_from", 0), ("changes", 0)] {
+        for (name, value) in [
+            ("remembers_since", as_integer(now)),
+            ("complete_from", 0),
+            ("changes", 0),
+            ("owner", 0),
+            ("proof_life", 0),
+        ] {
             insert.execute((name, value))?;
         }
     }
@@ -257,6 +270,20 @@ pub(super) fn migrate(connection: &Connection, now: u64) -> Result<(), OpenError
     Ok(())
 }
 
+/// Takes a file over: who had it before, and has lost its lock, finds a higher number in it. Returns the number.
+pub(super) fn own(connection: &Connection, options: &SqliteOptions) -> Result<u64, OpenError> {
+    let life = as_integer(options.proof_life_secs);
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    connection.execute("UPDATE number SET value = value + 1 WHERE name = 'owner'", [])?;
+    let anew = "UPDATE number SET value = max(value, ?1) WHERE name = 'remembers_since' AND EXISTS \
+                (SELECT 1 FROM number WHERE name = 'proof_life' AND value BETWEEN 1 AND ?2 - 1)";
+    connection.execute(anew, (as_integer(options.now), life))?;
+    connection.execute("UPDATE number SET value = ?1 WHERE name = 'proof_life' AND ?1 > 0", [life])?;
+    let owner = number(connection, "owner")?;
+    connection.execute_batch("COMMIT")?;
+    Ok(owner)
+}
+
 /// A number as SQLite has it. One so high means for ever.
 pub(super) fn as_integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -265,4 +292,10 @@ pub(super) fn as_integer(number: u64) -> i64 {
 /// A number of SQLite, where none is below 0.
 pub(super) fn as_number(integer: i64) -> u64 {
     u64::try_from(integer).unwrap_or_default()
+}
+
+/// One of the numbers that a file has.
+pub(super) fn number(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
+    let mut number = connection.prepare_cached("SELECT value FROM number WHERE name = ?1")?;
+    number.query_row([name], |row| row.get(0)).map(as_number)
 }

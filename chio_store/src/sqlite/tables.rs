@@ -7,7 +7,7 @@ use chio_core::receipt::{ChainHead, Receipt};
 use chio_kernel::store::{NonceClaim, Standing};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::open::{OpenError, as_integer, as_number};
+use super::open::{OpenError, as_integer, as_number, number};
 
 /// What the thread that writes keeps in memory, so that it need not be read each time.
 #[derive(Debug, Default)]
@@ -43,12 +43,6 @@ impl Tables {
 
 pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
     row.get(column).map(Digest)
-}
-
-/// One of the numbers that a file has.
-pub(super) fn number(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
-    let mut number = connection.prepare_cached("SELECT value FROM number WHERE name = ?1")?;
-    number.query_row([name], |row| row.get(0)).map(as_number)
 }
 
 /// Every nonce that could still be found fresh.

@@ -12,6 +12,7 @@ use futures_channel::oneshot;
 use rusqlite::Connection;
 
 use super::desk::Desk;
+use super::known::Known;
 use super::open::{OpenError, told};
 use super::tables::Tables;
 
@@ -37,9 +38,11 @@ impl Writer {
         connection: Connection,
         tables: Tables,
         complete_from: Arc<AtomicU64>,
+        known: Arc<Known>,
+        owner: Option<u64>,
     ) -> Result<Self, OpenError> {
         let (work, waiting) = channel();
-        let desk = Desk::new(connection, tables, complete_from);
+        let desk = Desk::new(connection, tables, complete_from, known, owner);
         let thread = std::thread::Builder::new().name("chio-state".into()).spawn(move || write(desk, &waiting));
         let thread = thread.map_err(|error| OpenError::Io(format!("no thread for it: {error}")))?;
         Ok(Self { work: Some(work), thread: Some(thread) })

@@ -107,8 +107,18 @@ fn after_nonces_are_put_in_proofs_from_before_are_refused() {
     block_on(state.put(vec![nonce])).unwrap();
     assert_eq!(code(&running, honest("b")), "proof_predates_kernel");
     assert_eq!(code(&running, honest(&given_out)), "proof_predates_kernel", "it may have been spent, too");
-    drop(state);
+    drop((running, state));
     assert_eq!(code(&kernel(open(&path).stores()), honest("b")), "proof_predates_kernel");
+}
+
+#[test]
+fn a_count_beyond_all_numbers_does_not_stop_those_that_can_be_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder.path().join("state.db"));
+    let count = |calls| Record::Usage { grant: key_id("g"), account: key_id("a"), calls, until: NOW + 100 };
+    block_on(state.put(vec![count(5)])).unwrap();
+    block_on(state.put(vec![count(u64::MAX), count(u64::MAX)])).unwrap();
+    assert_eq!(all(&*state, Kind::Usage), [count(1 << 53)]);
 }
 
 #[test]

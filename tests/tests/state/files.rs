@@ -146,3 +146,21 @@ fn on_a_disk_that_is_full_calls_are_denied_and_later_allowed() {
     assert!(Command::new("umount").arg("-l").arg(&mount).status().unwrap().success());
     outcome.unwrap();
 }
+
+/// A second name of a file, or a lock that somebody removed, does not make two kernels of one file.
+#[cfg(unix)]
+#[test]
+fn by_whatever_name_a_file_has_one_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let first = kernel(open(&path).stores());
+    let other = folder.path().join("other.db");
+    std::os::unix::fs::symlink(&path, &other).unwrap();
+    assert!(matches!(refused(&other), OpenError::Owned { .. }));
+    assert_eq!(code(&first, honest("a")), "");
+    fs::remove_file(folder.path().join("state.db.lock")).unwrap();
+    let second = kernel(open(&path).stores());
+    assert_eq!(code(&second, honest("a")), "nonce_replayed");
+    assert_eq!(code(&first, honest("b")), "store_unavailable", "it finds that it has lost its file");
+    assert_eq!(code(&second, honest("b")), "");
+}

@@ -207,3 +207,54 @@ fn a_quota_and_the_capacity_hold_after_a_restart() {
     let state = SqliteState::open(&smaller).unwrap();
     assert_eq!(claim(&state, "x", "a"), NonceAnswer::Replayed, "a smaller capacity loses nothing");
 }
+
+/// What was forgotten while proofs lived for a minute could be fresh again when they live for five.
+#[test]
+fn proofs_that_live_longer_than_before_begin_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let with = |proof_life_secs, now| {
+        let options = SqliteOptions { proof_life_secs, now, ..crate::options(&path) };
+        SqliteState::open(&options).unwrap().remembers_since().unwrap()
+    };
+    let began = with(90, NOW - 5000);
+    assert_eq!(with(90, NOW - 4000), began);
+    assert_eq!(with(30, NOW - 3000), began, "shorter is safe");
+    assert_eq!(with(90, NOW - 2000), NOW - 2000, "and longer than that is not");
+}
+
+#[test]
+fn what_a_kernel_revokes_and_bans_stays_known_whatever_is_read_anew_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let state = open(&path);
+    let hand = SqliteState::beside(&crate::options(&path)).unwrap();
+    std::thread::scope(|scope| {
+        let asks = scope.spawn(|| {
+            for number in 0..300_u64 {
+                block_on(chio_kernel::store::RevocationStore::first_revoked(&*state, &[key_id(&number.to_string())]))
+                    .unwrap();
+            }
+        });
+        let revokes = scope.spawn(|| {
+            for number in 0..300_u64 {
+                let id = key_id(&format!("kernel {number}"));
+                // Nobody waits for the answer, as when a deadline has passed: it is done all the same.
+                drop(chio_kernel::store::RevocationStore::revoke(&*state, id));
+                block_on(chio_kernel::store::RevocationStore::revoke(&*state, id)).unwrap();
+                let known = block_on(chio_kernel::store::RevocationStore::first_revoked(&*state, &[id])).unwrap();
+                assert_eq!(known, Some(0), "{number}");
+            }
+        });
+        for number in 0..60_u64 {
+            let revoked =
+                chio_store::Record::Revocation { id: key_id(&format!("hand {number}")), what: "x".into(), at: 1 };
+            block_on(hand.put(vec![revoked])).unwrap();
+            let id = [key_id(&format!("hand {number}"))];
+            let known = block_on(chio_kernel::store::RevocationStore::first_revoked(&*state, &id)).unwrap();
+            assert_eq!(known, Some(0), "{number}");
+        }
+        revokes.join().unwrap();
+        asks.join().unwrap();
+    });
+}

@@ -27,7 +27,9 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     // The one that is named here stands above both in the file.
     let (state, receipts) = match (&args.state, &args.receipts) {
         (None, None) => (config.state, config.receipts.as_ref()),
-        (state, receipts) => (state.as_deref().map(Place::read), receipts.as_ref()),
+        (state @ Some(_), _) => (state.as_deref().map(Place::read), None),
+        // That a state is configured is not forgotten for it.
+        (None, receipts) => (config.state, receipts.as_ref()),
     };
     if state.is_some() && receipts.is_some() {
         return Err(Failure::new(

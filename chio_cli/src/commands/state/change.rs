@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print::{GREEN, Printer, RESET, time};
 use crate::source::Source;
-use crate::state::{ask, beside};
+use crate::state::{alone, ask, beside};
 
 /// What is named by its id, its text or a file.
 fn named(args: &StateRevoke) -> Result<Vec<Revoked>, Failure> {
@@ -80,7 +80,7 @@ pub(super) fn reinstate(args: &StateWho, printer: &Printer) -> Result<Exit, Fail
 
 pub(super) fn compact(args: &StateName, printer: &Printer) -> Result<Exit, Failure> {
     let now = at(None)?;
-    let state = beside(args, now)?;
+    let state = alone(args, now)?;
     let size = || Ok::<_, Failure>(ask(state.overview())?.bytes.unwrap_or_default());
     let before = size()?;
     ask(state.compact(now))?;

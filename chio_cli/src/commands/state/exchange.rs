@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print::{self, GREEN, Printer, RESET};
 use crate::source;
-use crate::state::{ask, beside, each};
+use crate::state::{alone, ask, beside, each};
 use crate::write::{self, Audience};
 
 /// No record is longer, in bytes.
@@ -55,14 +55,20 @@ pub(super) fn import(args: &StateImport, printer: &Printer) -> Result<Exit, Fail
     if records.is_empty() {
         return Err(Failure::new(format!("{WHAT} {} is empty", args.file), "was it written to the end?"));
     }
-    let state = beside(&args.state, at(None)?)?;
+    let state = alone(&args.state, at(None)?)?;
     let count = records.len();
+    put(&*state, records)?;
+    printer.answer(&json!({"records": count}), &format!("{GREEN}ok{RESET}     {count} records were put in\n"))?;
+    Ok(Exit::Done)
+}
+
+/// Puts records in, so many at once that no kernel waits long.
+fn put(state: &dyn State, mut records: Vec<Record>) -> Result<(), Failure> {
     while !records.is_empty() {
         let rest = records.split_off(records.len().min(TOGETHER));
         ask(state.put(std::mem::replace(&mut records, rest)))?;
     }
-    printer.answer(&json!({"records": count}), &format!("{GREEN}ok{RESET}     {count} records were put in\n"))?;
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// The number of the newest list of an issuer that a state knows; 0 where it knows none.
@@ -124,7 +130,8 @@ pub(super) fn apply(args: &StateApply, printer: &Printer) -> Result<Exit, Failur
     if sequence < known {
         return Err(wrong(&format!("it is number {sequence} of its issuer, and number {known} was applied already")));
     }
-    ask(state.put(list.records()))?;
+    // Its number comes last: a list that was applied in part can be applied again.
+    put(&*state, list.records())?;
     let count = list.body.revoked.len();
     let text = format!("{GREEN}ok{RESET}     list {sequence}: {count} revoked\n");
     printer.answer(&json!({"sequence": sequence, "revoked": count}), &text)?;
