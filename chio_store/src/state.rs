@@ -109,8 +109,8 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
-/// What the owner of a state asks and changes by hand, beside the kernels that work with it. Every change is durable when it
-/// is answered, and counts for the next call of every kernel.
+/// What the owner of a state asks and changes by hand, beside the kernels that work with it. Every change counts for the next
+/// call of every kernel when it is answered; it is as durable by then as its store makes it.
 pub trait State: Send + Sync {
     /// What there is.
     fn overview(&self) -> BoxFuture<'_, Result<Overview, KernelError>>;

@@ -36,7 +36,7 @@ pub(crate) enum State {
     Publish(StatePublish),
     /// Revoke what a signed list has, unless it is older than one that was applied
     ///
-    /// From an address: curl --fail --silent https://example.com/revoked.json | chio state apply state.db - --issuer KEY
+    /// From an address: `curl --fail --silent URL | chio state apply state.db - --issuer KEY`
     Apply(StateApply),
 }
 

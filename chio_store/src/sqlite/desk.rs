@@ -250,13 +250,17 @@ impl Desk {
         Ok(true)
     }
 
-    fn has_room_for_a_standing(&self) -> rusqlite::Result<bool> {
+    fn has_room_for_a_standing(&mut self) -> rusqlite::Result<bool> {
         let count = || -> rusqlite::Result<i64> {
             self.connection.prepare_cached("SELECT count(*) FROM standing")?.query_row([], |row| row.get(0))
         };
         if count()? >= MAX_PRINCIPALS {
             let mut ended = self.connection.prepare_cached("DELETE FROM standing WHERE until <= ?1")?;
-            ended.execute([as_integer(self.now)])?;
+            let has_ended = ended.execute([as_integer(self.now)])? > 0;
+            drop(ended);
+            if has_ended {
+                self.changes.push(Change::All(Told::load(&self.connection)?));
+            }
         }
         Ok(count()? < MAX_PRINCIPALS)
     }

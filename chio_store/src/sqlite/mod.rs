@@ -153,10 +153,11 @@ impl SqliteState {
     async fn standing_changed(
         &self,
         principal: Digest,
+        who: Option<&'static str>,
         change: impl FnOnce(Standing) -> Standing + Send + 'static,
         forgive: bool,
     ) -> Result<(), KernelError> {
-        let has_room = self.writer.ask(move |desk| desk.change_standing(principal, None, change, forgive)).await?;
+        let has_room = self.writer.ask(move |desk| desk.change_standing(principal, who, change, forgive)).await?;
         if has_room { Ok(()) } else { Err(KernelError::new("there is no room for another standing")) }
     }
 }
@@ -226,11 +227,12 @@ impl StandingStore for SqliteState {
     }
 
     fn worsen(&self, principal: Digest, standing: Standing, _: u64) -> BoxFuture<'_, Result<(), KernelError>> {
-        Box::pin(self.standing_changed(principal, move |was| known::worse(was, standing), false))
+        Box::pin(self.standing_changed(principal, None, move |was| known::worse(was, standing), false))
     }
 
     fn set(&self, principal: Digest, standing: Standing) -> BoxFuture<'_, Result<(), KernelError>> {
-        Box::pin(self.standing_changed(principal, move |_| standing, standing == Standing::Good))
+        // The owner's word always has room.
+        Box::pin(self.standing_changed(principal, Some(""), move |_| standing, standing == Standing::Good))
     }
 
     fn count_failure(&self, principal: Digest, now: u64, forgive: u64) -> BoxFuture<'_, Result<u64, KernelError>> {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,9 @@ use super::tables::Tables;
 /// How many pieces of work one commit is for, at most.
 const GROUP: usize = 256;
 
+/// How many pieces of work may wait: while the disk stands still, who asks is denied after this, and not remembered.
+const WAITING: usize = 16_384;
+
 /// How long more work is waited for while there is none: a fraction of what a disk takes.
 const MOMENT: Duration = Duration::from_micros(100);
 
@@ -29,7 +32,7 @@ type Answer = Box<dyn FnOnce(Result<(), KernelError>) + Send>;
 /// Hands work to the thread.
 #[derive(Debug)]
 pub(super) struct Writer {
-    work: Option<Sender<Work>>,
+    work: Option<SyncSender<Work>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,7 +44,7 @@ impl Writer {
         known: Arc<Known>,
         owner: Option<u64>,
     ) -> Result<Self, OpenError> {
-        let (work, waiting) = channel();
+        let (work, waiting) = sync_channel(WAITING);
         let desk = Desk::new(connection, tables, complete_from, known, owner);
         let thread = std::thread::Builder::new().name("chio-state".into()).spawn(move || write(desk, &waiting));
         let thread = thread.map_err(|error| OpenError::Io(format!("no thread for it: {error}")))?;
@@ -59,9 +62,10 @@ impl Writer {
             let done = work(desk)?;
             Ok(Box::new(|is_written| drop(tell.send(is_written.map(|()| done)))))
         });
-        let is_handed_on = self.work.as_ref().is_some_and(|queue| queue.send(work).is_ok());
+        let is_handed_on = self.work.as_ref().is_some_and(|queue| queue.try_send(work).is_ok());
         async move {
-            // Where the thread has dropped the question, it could not do the work, or is gone.
+            // Where the thread has dropped the question, it could not do the work, or is gone. Where it was not taken, too
+            // much waits.
             let lost = || KernelError::new("the state file could not be written");
             if is_handed_on { told.await.map_err(|_| lost())? } else { Err(lost()) }
         }

@@ -258,3 +258,22 @@ fn what_a_kernel_revokes_and_bans_stays_known_whatever_is_read_anew_meanwhile() 
         asks.join().unwrap();
     });
 }
+
+#[test]
+fn attacks_fill_the_standings_and_the_owner_has_room_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder.path().join("state.db"));
+    let held =
+        |number: u64, until| chio_store::Record::Standing { id: key_id(&number.to_string()), who: "x".into(), until };
+    for part in 0..67_u64 {
+        let records = (part * 1000..(part + 1) * 1000).map(|number| held(number, (number < 500).then_some(NOW + 5)));
+        block_on(state.put(records.collect())).unwrap();
+    }
+    let suspended = chio_kernel::store::Standing::Suspended { until: NOW + 9 };
+    let worsen = |who: &str| block_on(state.worsen(key_id(who), suspended, NOW));
+    assert!(worsen("attacked").is_err(), "67,000 are turned away already");
+    block_on(state.set(key_id("owner's"), chio_kernel::store::Standing::Banned)).unwrap();
+    assert_eq!(block_on(state.worst(&[key_id("owner's")], NOW)).unwrap(), chio_kernel::store::Standing::Banned);
+    block_on(state.count_failure(key_id("somebody"), NOW + 6, 0)).unwrap();
+    assert!(worsen("attacked").is_err(), "500 have ended, and that is not enough");
+}

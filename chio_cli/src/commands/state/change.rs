@@ -80,6 +80,8 @@ pub(super) fn reinstate(args: &StateWho, printer: &Printer) -> Result<Exit, Fail
 
 pub(super) fn compact(args: &StateName, printer: &Printer) -> Result<Exit, Failure> {
     let now = at(None)?;
+    // What is not there is not made to be compacted.
+    drop(beside(args, now)?);
     let state = alone(args, now)?;
     let size = || Ok::<_, Failure>(ask(state.overview())?.bytes.unwrap_or_default());
     let before = size()?;
