@@ -107,6 +107,10 @@ impl SqliteState {
 
     fn with(options: &SqliteOptions, ownership: Ownership) -> Result<Self, OpenError> {
         let connection = open::connection(&options.path)?;
+        if !ownership.is_ours() {
+            // A call has a deadline; whoever stands beside a busy kernel has time.
+            connection.busy_timeout(Duration::from_secs(10))?;
+        }
         open::migrate(&connection, options.now)?;
         let owner = ownership.is_ours().then(|| open::own(&connection, options)).transpose()?;
         let tables = tables::Tables::load(&connection)?;

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use chio_kernel::store::{Standing, UsageStore as _, key_id};
+use chio_kernel::store::{NonceClaim, NonceStore, Standing, UsageStore as _, key_id};
 use chio_store::{Kind, Record, SqliteState, State};
 use chio_tests::world::{ARGUMENTS, NOW, agent, call, code, honest, issue, terms};
 use pollster::block_on;
 
 use crate::{kernel, limited, open, options};
+
+fn claim(nonce: &str) -> NonceClaim {
+    NonceClaim { key: key_id(nonce), account: key_id("account"), now: NOW, until: NOW + 330 }
+}
 
 fn all(state: &dyn State, kind: Kind) -> Vec<Record> {
     let (mut records, mut from) = (Vec::new(), None);
@@ -43,6 +47,7 @@ fn what_is_changed_by_hand_counts_for_the_next_call() {
     block_on(hand.set_standing(&agent, Standing::Good)).unwrap();
     assert_eq!(code(&running, honest("f")), "");
     // Whoever stands beside a kernel spends nothing: its nonces are in that kernel's memory.
+    assert!(block_on(NonceStore::spend(&hand, claim("beside"))).is_err());
     assert_eq!(code(&kernel(Arc::new(hand).stores()), honest("g")), "store_unavailable");
     assert_eq!(code(&running, honest("g")), "");
 }
@@ -74,11 +79,12 @@ fn what_is_taken_out_can_be_put_in_elsewhere_and_nothing_becomes_weaker() {
         Record::Standing { id: key_id("somebody"), who: String::new(), until: Some(5) },
         Record::RevocationList { issuer: "an issuer".into(), sequence: 9 },
     ];
-    block_on(second.put(weaker)).unwrap();
+    block_on(second.put(weaker.clone())).unwrap();
     for _ in 0..2 {
         // Nonces stand in the file twice then, which changes nothing.
         block_on(second.put(records.iter().flatten().cloned().collect())).unwrap();
     }
+    block_on(second.put(weaker)).unwrap();
     let mut expected = records;
     expected[1] = vec![Record::RevocationList { issuer: "an issuer".into(), sequence: 9 }];
     let mut found = taken(&second);

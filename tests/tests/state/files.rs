@@ -153,7 +153,8 @@ fn on_a_disk_that_is_full_calls_are_denied_and_later_allowed() {
 fn by_whatever_name_a_file_has_one_kernel() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
-    let first = kernel(open(&path).stores());
+    let state = open(&path);
+    let first = kernel(state.stores());
     let other = folder.path().join("other.db");
     std::os::unix::fs::symlink(&path, &other).unwrap();
     assert!(matches!(refused(&other), OpenError::Owned { .. }));
@@ -162,5 +163,13 @@ fn by_whatever_name_a_file_has_one_kernel() {
     let second = kernel(open(&path).stores());
     assert_eq!(code(&second, honest("a")), "nonce_replayed");
     assert_eq!(code(&first, honest("b")), "store_unavailable", "it finds that it has lost its file");
+    let claim = chio_kernel::store::NonceClaim {
+        key: chio_kernel::store::key_id("c"),
+        account: chio_kernel::store::key_id("account"),
+        now: NOW,
+        until: NOW + 330,
+    };
+    let spent = pollster::block_on(chio_kernel::store::NonceStore::spend(&*state, claim));
+    assert!(spent.is_err(), "and so nothing is spent in its name");
     assert_eq!(code(&second, honest("b")), "");
 }
