@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use crate::args::{DenyAsName, ModeName, seconds, whole};
 use crate::exit::Failure;
 use crate::rules::nearest;
-use crate::source::Source;
+use crate::source::{Source, place_in};
 use crate::state::Place;
 
 /// What is configured. What is not, has its default.
@@ -105,10 +105,7 @@ impl Config {
         let bytes = source.read(WHAT, MAX_BYTES)?;
         let text = String::from_utf8_lossy(&bytes);
         let wrong = |at: usize, what: &dyn std::fmt::Display| {
-            let before = text.get(..at).unwrap_or(&text);
-            let line = before.split('\n').count();
-            let column = before.chars().rev().take_while(|c| *c != '\n').count().saturating_add(1);
-            Failure::new(format!("{WHAT} {source}, line {line}, column {column}: {what}"), HELP)
+            Failure::new(format!("{WHAT} {source}, {}: {what}", place_in(&text, at)), HELP)
         };
         let table = DeTable::parse(&text)
             .map_err(|error| wrong(error.span().map_or(0, |span| span.start), &error.message()))?;

@@ -110,6 +110,14 @@ impl Source {
     }
 }
 
+/// Where the byte at an offset of a text stands, as people find it.
+pub(crate) fn place_in(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.split('\n').count();
+    let column = before.chars().rev().take_while(|c| *c != '\n').count().saturating_add(1);
+    format!("line {line}, column {column}")
+}
+
 /// Standard input can be only one thing.
 pub(crate) fn read_once<const N: usize>(sources: [bool; N]) -> Result<(), Failure> {
     if sources.into_iter().filter(|is_standard_input| *is_standard_input).count() > 1 {

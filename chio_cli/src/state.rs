@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chio_core::crypto::{Keypair, PublicKey};
-use chio_kernel::store::{KernelError, NonceStore, key_id};
+use chio_kernel::store::{KernelError, key_id};
 use chio_kernel::{Settings, Stores};
 use chio_store::{Kind, OpenError, Page, Record, RedisOptions, RedisState, SqliteOptions, SqliteState, State};
 
@@ -124,7 +124,7 @@ pub(crate) fn of_kernel(
                 return Err(Failure::usage("a kernel whose state is in a Redis needs a key", help));
             };
             let state = Arc::new(connect(url, called, Some(&key.public_key()), Some(settings))?);
-            return Ok((stores(&state), key));
+            return Ok((chio_store::stores(&state), key));
         }
         Place::Refused(_) => return Err(place.refused()),
     };
@@ -149,12 +149,6 @@ pub(crate) fn of_kernel(
         },
     };
     Ok((Arc::new(state).stores(), key))
-}
-
-fn stores(state: &Arc<RedisState>) -> Stores {
-    let all = || Arc::clone(state);
-    let (nonces, usage): (Arc<dyn NonceStore>, _) = (all(), all());
-    Stores { nonces: Some(nonces), usage, revocations: all(), standings: all(), receipts: all() }
 }
 
 fn make_key(path: &Path) -> Result<Keypair, Failure> {

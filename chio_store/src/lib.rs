@@ -24,4 +24,4 @@ pub use self::list::{
 pub use self::redis::{ConnectError, RedisOptions, RedisState};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{OpenError, SqliteOptions, SqliteState};
-pub use self::state::{Kind, Overview, Page, Record, State};
+pub use self::state::{Kind, Overview, Page, Record, State, stores};

@@ -1,9 +1,23 @@
 //! What the owner of a state asks and changes by hand, the same for every store, and its records as JSON Lines.
 
+use std::sync::Arc;
+
 use chio_core::digest::Digest;
 use chio_core::receipt::ChainHead;
-use chio_kernel::store::{BoxFuture, KernelError, Standing};
+use chio_kernel::Stores;
+use chio_kernel::store::{
+    BoxFuture, KernelError, NonceStore, ReceiptStore, RevocationStore, Standing, StandingStore, UsageStore,
+};
 use serde::{Deserialize, Serialize};
+
+/// Everything that a kernel remembers with, of one state.
+pub fn stores<S>(state: &Arc<S>) -> Stores
+where
+    S: NonceStore + UsageStore + RevocationStore + StandingStore + ReceiptStore + 'static,
+{
+    let all = || Arc::clone(state);
+    Stores { nonces: Some(all()), usage: all(), revocations: all(), standings: all(), receipts: all() }
+}
 
 /// What a state has, in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

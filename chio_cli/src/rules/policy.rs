@@ -13,7 +13,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::shorthand;
 use crate::args::{ToolName, seconds};
 use crate::exit::Failure;
-use crate::source::Source;
+use crate::source::{Source, place_in};
 
 /// What a policy file says.
 #[derive(Debug, Default)]
@@ -55,10 +55,7 @@ struct File<'a> {
 
 impl File<'_> {
     fn wrong(&self, span: &Range<usize>, what: impl std::fmt::Display) -> Failure {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.split('\n').count();
-        let column = before.chars().rev().take_while(|c| *c != '\n').count().saturating_add(1);
-        Failure::new(format!("{}, line {line}, column {column}: {what}", self.name), HELP)
+        Failure::new(format!("{}, {}: {what}", self.name, place_in(self.text, span.start)), HELP)
     }
 
     fn unknown(&self, key: &Key<'_>, of: &str, known: &[&str]) -> Failure {

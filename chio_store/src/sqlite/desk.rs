@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chio_core::digest::Digest;
 use chio_core::receipt::{Event, Receipt, Verdict};
@@ -90,7 +90,7 @@ impl Desk {
             self.drop_expired(self.now.saturating_sub(GRACE))?;
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
-        super::writer::raise(&self.complete_from, self.forgotten);
+        self.complete_from.fetch_max(self.forgotten, Ordering::SeqCst);
         self.known.apply(self.changes.drain(..));
         Ok(())
     }

@@ -139,9 +139,7 @@ impl SqliteState {
 
     /// Everything that a kernel remembers with.
     pub fn stores(self: &Arc<Self>) -> Stores {
-        let all = || Arc::<Self>::clone(self);
-        let (nonces, usage): (Arc<dyn NonceStore>, _) = (all(), all());
-        Stores { nonces: Some(nonces), usage, revocations: all(), standings: all(), receipts: all() }
+        crate::state::stores(self)
     }
 
     /// Only its kernel spends: what is in another's memory is not known here.

@@ -85,6 +85,16 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
+impl From<std::io::Error> for OpenError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            std::io::ErrorKind::StorageFull => Self::Full,
+            _ => Self::Io(error.to_string()),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
@@ -118,18 +128,12 @@ pub(super) enum Ownership {
 impl Ownership {
     /// The operating system gives it back when the process ends, however it does.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let io = |error: &std::io::Error| match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly,
-            std::io::ErrorKind::StorageFull => OpenError::Full,
-            _ => OpenError::Io(error.to_string()),
-        };
         // By whatever name it goes: two names of one file have one lock.
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file =
-            path.canonicalize().or_else(|_| Ok(folder.canonicalize()?.join(path.file_name().unwrap_or_default())));
-        let place = beside(&file.map_err(|error: std::io::Error| io(&error))?, ".lock");
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(place);
-        let mut lock = opened.map_err(|error| io(&error))?;
+        let name = path.file_name().unwrap_or_default();
+        let file = path.canonicalize().or_else(|_| folder.canonicalize().map(|folder| folder.join(name)))?;
+        let place = beside(&file, ".lock");
+        let mut lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(place)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -138,13 +142,12 @@ impl Ownership {
                 let by = if read.is_ok() && !by.is_empty() { by } else { "another process".into() };
                 return Err(OpenError::Owned { by: by.trim().to_owned() });
             }
-            Err(TryLockError::Error(error)) => return Err(io(&error)),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         let program = std::env::args_os().next().map(PathBuf::from);
         let program = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let owner = format!("the process {} ({})\n", std::process::id(), program.unwrap_or_default());
-        let written = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(owner.as_bytes()));
-        written.map_err(|error| io(&error))?;
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(owner.as_bytes()))?;
         Ok(Self::Ours { _lock: lock })
     }
 
@@ -162,19 +165,11 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 
 /// A connection whose commits are on the disk when they are answered.
 pub(super) fn connection(path: &Path) -> Result<Connection, OpenError> {
-    let is_new = !path.exists();
     #[cfg(unix)]
-    if is_new {
+    if !path.exists() {
         // What was called, and by whom, is nobody else's to read. SQLite gives its own files the mode of this one.
         use std::os::unix::fs::OpenOptionsExt as _;
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-        if let Err(error) = made {
-            return Err(match error.kind() {
-                std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly,
-                std::io::ErrorKind::StorageFull => OpenError::Full,
-                _ => OpenError::Io(error.to_string()),
-            });
-        }
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -183,7 +178,6 @@ pub(super) fn connection(path: &Path) -> Result<Connection, OpenError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

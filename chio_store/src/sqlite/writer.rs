@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -124,9 +124,4 @@ fn soon(waiting: &Receiver<Work>, is_worth_it: bool) -> Option<Work> {
             Err(_) => return None,
         }
     }
-}
-
-/// A second, told to those who must not go back behind it.
-pub(super) fn raise(complete_from: &AtomicU64, to: u64) {
-    complete_from.fetch_max(to, Ordering::SeqCst);
 }

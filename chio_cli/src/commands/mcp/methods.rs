@@ -5,7 +5,7 @@ use chio_mcp::{Methods, Rule};
 use toml::de::{DeTable, DeValue};
 
 use crate::exit::Failure;
-use crate::source::Source;
+use crate::source::{Source, place_in};
 
 const HELP: &str = "write lines such as \"resources/read\" = \"pass\"; the rules are pass, check and deny";
 const MAX_BYTES: usize = 64 << 10;
@@ -15,10 +15,7 @@ pub(super) fn read(source: &Source) -> Result<Methods, Failure> {
     let bytes = source.read("the methods", MAX_BYTES)?;
     let text = String::from_utf8_lossy(&bytes);
     let wrong = |at: usize, what: &dyn std::fmt::Display| {
-        let before = text.get(..at).unwrap_or(&text);
-        let line = before.split('\n').count();
-        let column = before.chars().rev().take_while(|c| *c != '\n').count().saturating_add(1);
-        Failure::new(format!("the methods {source}, line {line}, column {column}: {what}"), HELP)
+        Failure::new(format!("the methods {source}, {}: {what}", place_in(&text, at)), HELP)
     };
     let table =
         DeTable::parse(&text).map_err(|error| wrong(error.span().map_or(0, |span| span.start), &error.message()))?;
