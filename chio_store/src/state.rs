@@ -137,6 +137,9 @@ pub trait State: Send + Sync {
     /// are among them, what was spent until now may be missing: proofs from before are refused from here on.
     fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), KernelError>>;
 
+    /// The number of the next revocation list of an issuer: one more than the highest that is known, and nobody else's.
+    fn next_list(&self, issuer: &str) -> BoxFuture<'_, Result<u64, KernelError>>;
+
     /// Revokes no more what has this id. Returns whether it was revoked.
     fn unrevoke(&self, id: Digest) -> BoxFuture<'_, Result<bool, KernelError>>;
 

@@ -1,5 +1,4 @@
-//! Durable claims: how many nonces a second are spent on the disk, beside bare inserts into the same tables with the same
-//! durability, in turns. And how long a file with a million live nonces takes to open.
+//! Durable claims: how many nonces a second are spent on the disk, beside bare inserts with the same durability, in turns. And how long a file with a million live nonces takes to open.
 //!
 //! `cargo bench -p chio_tests --bench state`. What was seen: `docs/performance.md`.
 
@@ -17,8 +16,8 @@ use rusqlite::{Connection, params};
 use tokio::runtime::Runtime;
 
 /// How long each is measured, and how often in turns.
-const TURN: Duration = Duration::from_millis(600);
-const TURNS: usize = 5;
+const TURN: Duration = Duration::from_millis(200);
+const TURNS: usize = 21;
 
 fn claim(number: u64) -> NonceClaim {
     let key = Digest::of(&number.to_be_bytes());
@@ -66,7 +65,7 @@ fn inserts(connection: &Connection, next: &AtomicU64, together: u64) -> f64 {
         connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).expect("it begins");
         for _ in 0..together {
             let NonceClaim { key, account, until, .. } = claim(next.fetch_add(1, Ordering::Relaxed));
-            let insert = connection.prepare_cached("INSERT INTO nonce (key, account, until) VALUES (?1, ?2, ?3)");
+            let insert = connection.prepare_cached("INSERT INTO bare (key, account, until) VALUES (?1, ?2, ?3)");
             let until = i64::try_from(until).expect("it is small");
             insert.and_then(|mut insert| insert.execute(params![key.0, account.0, until])).expect("it is written");
         }
@@ -81,12 +80,27 @@ fn median(mut of: Vec<f64>) -> f64 {
     of[of.len() / 2]
 }
 
-/// A second connection to tables of their own, set as the store sets its own.
+/// A connection to a table of nonces, a row each, in another file of the same kind, set as the store sets its own.
 fn bare(path: &Path) -> Connection {
     drop(SqliteState::open(&SqliteOptions::new(path, NOW)).expect("it opens"));
     let connection = Connection::open(path).expect("it opens");
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864").expect("it is set");
     connection
+        .execute_batch(
+            "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;
+             CREATE TABLE bare (number INTEGER PRIMARY KEY, key BLOB NOT NULL, account BLOB NOT NULL, until INTEGER NOT NULL)",
+        )
+        .expect("it is set");
+    connection
+}
+
+/// A server that ends with this, however this ends.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The latency of a claim beside that of a bare `SET NX PX`, in turns, over connections to the same Redis.
@@ -97,8 +111,9 @@ fn redis(runtime: &Runtime) {
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
         .arg(folder.path())
         .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
         .spawn();
-    let Ok(mut server) = started else {
+    let Ok(server) = started.map(Server) else {
         println!("| a claim over Redis | no redis-server here | | | ≤ 1.2 × |");
         return;
     };
@@ -127,8 +142,7 @@ fn redis(runtime: &Runtime) {
         }
         (claims, sets)
     });
-    let _ = server.kill();
-    let _ = server.wait();
+    drop(server);
     claims.sort_unstable();
     sets.sort_unstable();
     let (claim, set) = (claims[claims.len() / 2], sets[sets.len() / 2]);
@@ -148,7 +162,8 @@ fn main() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("there is room");
     let options = SqliteOptions { nonce_capacity: 1 << 24, ..SqliteOptions::new(folder.path().join("state.db"), NOW) };
     let state = Arc::new(SqliteState::open(&options).expect("it opens"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("there are threads");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("there are threads");
     let connection = bare(&folder.path().join("bare.db"));
     let (next, other) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
     println!("| durable claims of nonces | a second | bare inserts a second | seen | aim |\n|---|---|---|---|---|");

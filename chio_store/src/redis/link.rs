@@ -28,6 +28,13 @@ pub(super) struct Live {
     pub(super) epoch: Arc<[u8]>,
 }
 
+impl Live {
+    /// Which of the connections that were made it is.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 /// The connection, and all that is needed to make it.
 pub(super) struct Link {
     pub(super) options: RedisOptions,

@@ -39,6 +39,7 @@ pub use self::options::{ConnectError, RedisOptions};
 
 use self::failure::Failure;
 use self::link::Link;
+use self::nonces::Entered;
 use self::receipts::Ends;
 
 /// The state of a kernel in a Redis that several kernels share: all five stores of it, and what its owner asks.
@@ -46,6 +47,7 @@ use self::receipts::Ends;
 /// It reconnects by itself. While Redis is away, every operation fails within its deadline, so that the kernel denies.
 pub struct RedisState {
     link: Link,
+    entered: Entered,
     ends: Mutex<Ends>,
     unfinished: Vec<u64>,
 }
@@ -67,7 +69,7 @@ impl RedisState {
             Failure::Full => ConnectError::Refused("OOM".into()),
             Failure::Other(why) => ConnectError::Refused(why),
         })?;
-        Ok(Self { link, ends: Mutex::new(ends), unfinished })
+        Ok(Self { link, entered: Entered::default(), ends: Mutex::new(ends), unfinished })
     }
 }
 

@@ -3,6 +3,10 @@
 //! When one expires is decided by the kernels' clocks alone. It is kept for the clock tolerance longer, and whoever comes
 //! so late that its nonce may be forgotten is denied.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chio_core::digest::Digest;
 use chio_kernel::store::{BoxFuture, KernelError, NonceAnswer, NonceClaim, NonceStore};
 use redis::Value;
 use tokio::time::Instant;
@@ -14,7 +18,7 @@ use super::link::{Link, Live};
 impl NonceStore for RedisState {
     fn spend(&self, claim: NonceClaim) -> BoxFuture<'_, Result<NonceAnswer, KernelError>> {
         self.link.within(async move {
-            match spend(&self.link, &claim).await {
+            match spend(&self.link, &self.entered, &claim).await {
                 Err(Failure::Full) => Ok(NonceAnswer::Full),
                 answer => Ok(answer?),
             }
@@ -35,7 +39,7 @@ impl NonceStore for RedisState {
 /// The nonce is added first, and the epoch asked for after it. So where the epoch is the one that was known before, nothing
 /// was lost in between, and what was forgotten until then is in the mark: no script has to hold the others off meanwhile,
 /// which takes the server many times as long.
-async fn spend(link: &Link, claim: &NonceClaim) -> Result<NonceAnswer, Failure> {
+async fn spend(link: &Link, entered: &Entered, claim: &NonceClaim) -> Result<NonceAnswer, Failure> {
     let deadline = link.deadline();
     link.saw(claim.now);
     let live = link.live(deadline).await?;
@@ -43,18 +47,27 @@ async fn spend(link: &Link, claim: &NonceClaim) -> Result<NonceAnswer, Failure> 
     let until = number(claim.until);
     let mut commands = redis::pipe();
     commands.cmd("ZADD").arg(&nonces).arg("NX").arg(&until).arg(claim.key.as_bytes());
-    commands.cmd("ZADD").arg(&link.keys.accounts).arg("NX").arg(&until).arg(&account);
     commands.cmd("ZCARD").arg(&nonces);
     commands.cmd("HMGET").arg(&link.keys.epoch).arg("id").arg("since").arg("nonces");
-    let answers = Value::Array(link.ask_all(&live, &commands, deadline).await?);
-    let (added, _, held, (id, since, complete)) = typed::<Answers>(answers)?;
+    let is_entered = entered.has(&live, claim);
+    if !is_entered {
+        commands.cmd("ZADD").arg(&link.keys.accounts).arg("NX").arg(&until).arg(&account).ignore();
+    }
+    let mut answers = link.ask_all(&live, &commands, deadline).await?;
+    answers.truncate(3);
+    let (added, held, (id, since, complete)) = typed::<Answers>(Value::Array(answers))?;
     let now = claim.now;
     let answer = match (added, id, since) {
         (_, Some(id), Some(_)) if *id == *live.epoch && now > link.adopted() => {
             let is_complete = complete.is_none_or(|complete| now >= complete);
             match added {
                 0 if is_complete => NonceAnswer::Replayed,
-                1 if is_complete && held <= link.options.account_quota => NonceAnswer::Spent,
+                1 if is_complete && held <= link.options.account_quota => {
+                    if !is_entered {
+                        entered.add(&live, claim);
+                    }
+                    NonceAnswer::Spent
+                }
                 _ => settle(link, &live, claim, added == 1, deadline).await?,
             }
         }
@@ -79,9 +92,34 @@ async fn spend(link: &Link, claim: &NonceClaim) -> Result<NonceAnswer, Failure> 
     Ok(answer)
 }
 
-/// Whether the nonce and its account were added, how many its account has, and of the epoch the id, the beginning and the
-/// mark.
-type Answers = (u64, u64, u64, (Option<Vec<u8>>, Option<u64>, Option<u64>));
+/// Whether the nonce was added, how many its account has, and of the epoch the id, the beginning and the mark.
+type Answers = (u64, u64, (Option<Vec<u8>>, Option<u64>, Option<u64>));
+
+/// The accounts that this connection has entered in the index of those that have nonces, each with the second until which
+/// it stays there: as long as the nonce does that it was entered with.
+#[derive(Debug, Default)]
+pub(super) struct Entered(Mutex<(u64, HashMap<Digest, u64>)>);
+
+impl Entered {
+    /// How many accounts are remembered. Where there are more, all are entered again.
+    const MOST: usize = 4096;
+
+    fn of(&self, live: &Live) -> MutexGuard<'_, (u64, HashMap<Digest, u64>)> {
+        let mut entered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entered.0 != live.number() || entered.1.len() > Self::MOST {
+            *entered = (live.number(), HashMap::new());
+        }
+        entered
+    }
+
+    fn has(&self, live: &Live, claim: &NonceClaim) -> bool {
+        self.of(live).1.get(&claim.account).is_some_and(|until| claim.now <= *until)
+    }
+
+    fn add(&self, live: &Live, claim: &NonceClaim) {
+        self.of(live).1.insert(claim.account, claim.until);
+    }
+}
 
 /// Decides on a claim whose account is full, or that comes late. What it has added is taken back first.
 async fn settle(

@@ -244,6 +244,19 @@ impl State for RedisState {
         })
     }
 
+    fn next_list(&self, issuer: &str) -> BoxFuture<'_, Result<u64, KernelError>> {
+        let issuer = issuer.to_owned();
+        self.link.within(async move {
+            let deadline = self.link.deadline();
+            let live = self.link.live(deadline).await?;
+            let mut command = redis::cmd("HINCRBY");
+            command.arg(&self.link.keys.lists).arg(issuer).arg(1);
+            let next = typed(self.link.ask(&live, &command, deadline).await?)?;
+            self.link.replicated(&live, deadline).await?;
+            Ok(next)
+        })
+    }
+
     fn unrevoke(&self, id: Digest) -> BoxFuture<'_, Result<bool, KernelError>> {
         self.link.within(async move {
             let deadline = self.link.deadline();

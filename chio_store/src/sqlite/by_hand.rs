@@ -3,17 +3,21 @@
 use std::sync::atomic::Ordering;
 
 use chio_core::digest::Digest;
-use chio_kernel::store::{BoxFuture, KernelError, Standing, key_id};
+use chio_kernel::store::{BoxFuture, KernelError, NonceClaim, Standing, key_id};
 use rusqlite::params;
 
 use super::SqliteState;
 use super::desk::Desk;
 use super::open::{as_integer, as_number, number};
+use super::sheet;
 use super::tables::{digest, standing};
 use crate::state::{Kind, Overview, Page, Record, State};
 
 /// How many records a page has at most.
 const PAGE: i64 = 1000;
+
+/// How many sheets of nonces a page has at most; a sheet has 900 at most.
+const SHEETS: i64 = 8;
 
 impl State for SqliteState {
     fn overview(&self) -> BoxFuture<'_, Result<Overview, KernelError>> {
@@ -38,11 +42,23 @@ impl State for SqliteState {
             for record in &records {
                 if let Record::Nonce { key, account, until } = record {
                     let (key, account, now, until) = (*key, *account, 0, *until);
-                    self.nonces.remember(&chio_kernel::store::NonceClaim { key, account, now, until });
+                    self.nonces.remember(&NonceClaim { key, account, now, until });
                 }
             }
             self.writer.ask(move |desk| desk.put(&records, since)).await
         })
+    }
+
+    fn next_list(&self, issuer: &str) -> BoxFuture<'_, Result<u64, KernelError>> {
+        let issuer = issuer.to_owned();
+        Box::pin(self.writer.ask(move |desk| {
+            desk.note_change()?;
+            let mut next = desk.connection.prepare_cached(
+                "INSERT INTO revocation_list VALUES (?1, 1) ON CONFLICT (issuer) DO UPDATE SET sequence = sequence + 1 \
+                 RETURNING sequence",
+            )?;
+            next.query_row([issuer], |row| row.get(0)).map(as_number)
+        }))
     }
 
     fn unrevoke(&self, id: Digest) -> BoxFuture<'_, Result<bool, KernelError>> {
@@ -80,7 +96,8 @@ impl State for SqliteState {
         Box::pin(async move {
             self.check_owned()?;
             // One step a commit, so that a kernel could go on beside it.
-            while self.writer.ask(move |desk| desk.has_expired(now)).await? {}
+            let before = now.saturating_sub(super::desk::GRACE);
+            while self.writer.ask(move |desk| desk.drop_expired(before)).await? {}
             // No transaction may be open for this, so it is not for the thread that writes.
             let connection =
                 super::open::connection(&self.path).map_err(|error| KernelError::new(error.to_string()))?;
@@ -96,9 +113,11 @@ impl Desk {
             let all = format!("SELECT count(*) FROM {table}");
             self.connection.query_row(&all, [], |row| row.get(0)).map(as_number)
         };
+        // The length of a blob is known without reading it.
+        let all_nonces = format!("SELECT coalesce(sum(length(nonces)), 0) / {} FROM sheet", sheet::NONCE);
         let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         Ok(Overview {
-            nonces: count("nonce")?,
+            nonces: self.connection.query_row(&all_nonces, [], |row| row.get(0)).map(as_number)?,
             usage: count("usage")?,
             revocations: count("revocation")?,
             standings: count("standing")?,
@@ -119,11 +138,9 @@ impl Desk {
             Kind::Usage => {
                 "hex(grant_id), grant_id, account, calls, until FROM usage WHERE grant_id > unhex(?1) ORDER BY grant_id"
             }
-            Kind::Nonce => {
-                "CAST(number AS TEXT), key, account, until FROM nonce WHERE number > CAST(?1 AS INTEGER) ORDER BY number"
-            }
+            Kind::Nonce => "CAST(number AS TEXT), nonces FROM sheet WHERE number > CAST(?1 AS INTEGER) ORDER BY number",
         };
-        let page = format!("SELECT {page} LIMIT {PAGE}");
+        let page = format!("SELECT {page} LIMIT {}", if kind == Kind::Nonce { SHEETS } else { PAGE });
         let mut select = self.connection.prepare_cached(&page)?;
         let mut page = Page { items: Vec::new(), next: None };
         let mut rows = select.query([from])?;
@@ -141,7 +158,15 @@ impl Desk {
                     let (grant, account) = (digest(row, 1)?, digest(row, 2)?);
                     Record::Usage { grant, account, calls: integer(3)?, until: integer(4)? }
                 }
-                Kind::Nonce => Record::Nonce { key: digest(row, 1)?, account: digest(row, 2)?, until: integer(3)? },
+                Kind::Nonce => {
+                    let sheet = sheet::nonces(row.get_ref(1)?.as_blob()?).ok_or(rusqlite::Error::InvalidQuery)?;
+                    page.items.extend(sheet.map(|NonceClaim { key, account, until, .. }| Record::Nonce {
+                        key,
+                        account,
+                        until,
+                    }));
+                    continue;
+                }
             });
         }
         Ok(page)
@@ -169,14 +194,5 @@ impl Desk {
             }
         }
         Ok(())
-    }
-
-    /// Drops some of what has expired, and says whether there may be more.
-    fn has_expired(&mut self, now: u64) -> rusqlite::Result<bool> {
-        let count = "SELECT (SELECT count(*) FROM nonce) + (SELECT count(*) FROM usage)";
-        let all = |desk: &Self| desk.connection.query_row(count, [], |row| row.get::<_, i64>(0));
-        let before = all(self)?;
-        self.drop_expired(now.saturating_sub(super::desk::GRACE))?;
-        Ok(all(self)? < before)
     }
 }

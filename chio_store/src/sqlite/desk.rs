@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::known::{Change, Known, worse};
 use super::open::{as_integer, as_number, number};
+use super::sheet::Sheet;
 use super::tables::{Tables, Told, digest, standing};
 
 /// As many counts as the stores in memory keep: 2^20 grants, and an eighth of them a root capability.
@@ -26,6 +27,9 @@ pub(super) const GRACE: u64 = 60;
 /// How many rows of each kind a group drops at most, so that nobody waits long for it.
 const STEP: u64 = 500;
 
+/// What ends so many seconds later than others do was written by a clock that was ahead.
+const FAR: u64 = 3600;
+
 /// The connection that writes, and what is in memory of what it wrote.
 pub(super) struct Desk {
     pub(super) connection: Connection,
@@ -39,6 +43,10 @@ pub(super) struct Desk {
     known: Arc<Known>,
     /// What of it this group changes, once it is written.
     changes: Vec<Change>,
+    /// The nonces of this group.
+    sheet: Sheet,
+    /// How far the sheets were looked through.
+    looked_to: i64,
     /// The number of the kernel that this is; none beside one.
     owner: Option<u64>,
     /// What is in memory is not what is in the file: it is to be read anew.
@@ -53,7 +61,7 @@ impl Desk {
         known: Arc<Known>,
         owner: Option<u64>,
     ) -> Self {
-        let changes = Vec::new();
+        let (changes, sheet) = (Vec::new(), Sheet::default());
         Self {
             connection,
             tables,
@@ -63,6 +71,8 @@ impl Desk {
             forgotten: 0,
             known,
             changes,
+            sheet,
+            looked_to: 0,
             owner,
             is_lost: false,
         }
@@ -86,8 +96,9 @@ impl Desk {
     }
 
     pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
-        if self.swept < self.now {
-            self.drop_expired(self.now.saturating_sub(GRACE))?;
+        self.keep_sheet()?;
+        if self.swept < self.now && !self.drop_expired(self.now.saturating_sub(GRACE))? {
+            self.swept = self.now;
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         self.complete_from.fetch_max(self.forgotten, Ordering::SeqCst);
@@ -100,8 +111,9 @@ impl Desk {
         if !self.connection.is_autocommit() {
             drop(self.connection.execute_batch("ROLLBACK"));
         }
-        (self.swept, self.forgotten, self.is_lost) = (0, 0, true);
+        (self.swept, self.looked_to, self.forgotten, self.is_lost) = (0, 0, 0, true);
         self.changes.clear();
+        self.sheet.clear();
     }
 
     /// What is in the log goes into the file, so that it alone is the state. Beside a kernel that is the kernel's to do.
@@ -118,9 +130,18 @@ impl Desk {
     }
 
     pub(super) fn insert_nonce(&mut self, key: Digest, account: Digest, until: u64) -> rusqlite::Result<()> {
-        let mut insert =
-            self.connection.prepare_cached("INSERT INTO nonce (key, account, until) VALUES (?1, ?2, ?3)")?;
-        insert.execute(params![key.0, account.0, as_integer(until)]).map(drop)
+        self.sheet.add(key, account, until);
+        if self.sheet.is_full() { self.keep_sheet() } else { Ok(()) }
+    }
+
+    fn keep_sheet(&mut self) -> rusqlite::Result<()> {
+        if self.sheet.bytes.is_empty() {
+            return Ok(());
+        }
+        let mut insert = self.connection.prepare_cached("INSERT INTO sheet (until, nonces) VALUES (?1, ?2)")?;
+        insert.execute(params![as_integer(self.sheet.until), self.sheet.bytes])?;
+        self.sheet.clear();
+        Ok(())
     }
 
     pub(super) fn spend_usage(&mut self, places: &[Vec<Allowance>], now: u64) -> rusqlite::Result<Spending> {
@@ -312,21 +333,11 @@ impl Desk {
         Ok(Ok(receipt))
     }
 
-    /// Drops some of what had expired before a second, and remembers that it did.
-    pub(super) fn drop_expired(&mut self, before: u64) -> rusqlite::Result<()> {
+    /// Drops some of what had expired before a second, and remembers that it did. Returns whether there may be more.
+    pub(super) fn drop_expired(&mut self, before: u64) -> rusqlite::Result<bool> {
         let limit = as_integer(STEP);
-        let mut oldest = self.connection.prepare_cached(
-            "DELETE FROM nonce WHERE number IN (SELECT number FROM nonce ORDER BY number LIMIT ?2) AND until < ?1 \
-             RETURNING until",
-        )?;
-        let mut forgotten = 0;
-        let (mut nonces, mut counts) = (0_u64, 0_u64);
-        let mut rows = oldest.query((as_integer(before), limit))?;
-        while let Some(row) = rows.next()? {
-            nonces = nonces.saturating_add(1);
-            forgotten = forgotten.max(as_number(row.get(0)?).saturating_add(1));
-        }
-        drop(rows);
+        let (mut forgotten, has_more_nonces) = self.drop_sheets(before, limit)?;
+        let mut counts = 0_u64;
         let mut ended = self.connection.prepare_cached(
             "DELETE FROM usage WHERE grant_id IN (SELECT grant_id FROM usage WHERE until <= ?1 ORDER BY until LIMIT ?2) \
              RETURNING account, until",
@@ -350,10 +361,31 @@ impl Desk {
             self.connection.prepare_cached(raise)?.execute([as_integer(forgotten)])?;
             self.forgotten = forgotten;
         }
-        if nonces < STEP && counts < STEP {
-            self.swept = self.now;
+        Ok(has_more_nonces || counts >= STEP)
+    }
+
+    /// The sheets are in the order in which they end, but for those of a clock that was far ahead: these are passed over.
+    /// Returns the second before which nonces may be forgotten, and whether there may be more to drop.
+    fn drop_sheets(&mut self, before: u64, limit: i64) -> rusqlite::Result<(u64, bool)> {
+        let mut sheets = self
+            .connection
+            .prepare_cached("SELECT number, until FROM sheet WHERE number > ?1 ORDER BY number LIMIT ?2")?;
+        let mut ended = self.connection.prepare_cached("DELETE FROM sheet WHERE number = ?1")?;
+        let sheets = sheets.query_map((self.looked_to, limit), |row| Ok((row.get(0)?, row.get(1).map(as_number)?)))?;
+        let (mut forgotten, mut seen) = (0, 0);
+        for (number, until) in sheets.collect::<rusqlite::Result<Vec<(i64, u64)>>>()? {
+            if until < before {
+                ended.execute([number])?;
+                forgotten = forgotten.max(until.saturating_add(1));
+            } else if until < before.saturating_add(FAR) {
+                break;
+            }
+            (self.looked_to, seen) = (number, i64::saturating_add(seen, 1));
         }
-        Ok(())
+        if seen < limit {
+            self.looked_to = 0;
+        }
+        Ok((forgotten, seen >= limit))
     }
 
     /// What somebody beside a kernel changed has to come to its notice.

@@ -8,6 +8,8 @@
 
 mod open;
 
+mod sheet;
+
 mod tables;
 
 mod desk;

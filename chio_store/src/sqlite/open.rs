@@ -186,7 +186,7 @@ pub(super) fn connection(path: &Path) -> Result<Connection, OpenError> {
 const APPLICATION: i64 = 0x4368_696f;
 
 /// From each version of the tables to the next: the first makes them.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = ["
     CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE nonce (number INTEGER PRIMARY KEY, key BLOB NOT NULL, account BLOB NOT NULL, until INTEGER NOT NULL);
     CREATE TABLE usage (grant_id BLOB PRIMARY KEY, account BLOB NOT NULL, calls INTEGER NOT NULL, until INTEGER NOT NULL)
@@ -200,6 +200,11 @@ const STEPS: [&str; 1] = ["
     CREATE INDEX failure_at ON failure (at);
     CREATE TABLE receipt (sequence INTEGER PRIMARY KEY, line BLOB NOT NULL);
     CREATE TABLE open_call (sequence INTEGER PRIMARY KEY);
+", "
+    CREATE TABLE sheet (number INTEGER PRIMARY KEY, until INTEGER NOT NULL, nonces BLOB NOT NULL);
+    INSERT INTO sheet (until, nonces)
+        SELECT until, CAST(key || account || unhex(printf('%016x', until)) AS BLOB) FROM nonce ORDER BY number;
+    DROP TABLE nonce;
 "];
 
 /// Fails where a file is none of ours, before anything in it is changed; nothing is made where there is none.
@@ -235,7 +240,7 @@ fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
 }
 
 /// The newest version of the tables.
-const KNOWN: i64 = 1;
+const KNOWN: i64 = 2;
 
 /// Brings the tables of a file to the newest version, all of it or nothing.
 pub(super) fn migrate(connection: &Connection, now: u64) -> Result<(), OpenError> {

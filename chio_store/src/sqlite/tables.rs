@@ -8,6 +8,7 @@ use chio_kernel::store::{NonceClaim, Standing};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::open::{OpenError, as_integer, as_number, number};
+use super::sheet;
 
 /// What the thread that writes keeps in memory, so that it need not be read each time.
 #[derive(Debug, Default)]
@@ -47,11 +48,14 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
 
 /// Every nonce that could still be found fresh.
 pub(super) fn each_nonce(connection: &Connection, mut each: impl FnMut(NonceClaim), now: u64) -> Result<(), OpenError> {
-    let mut nonces = connection.prepare("SELECT key, account, until FROM nonce WHERE until >= ?1 ORDER BY number")?;
     // Those of a minute before, too: calls come late, and clocks are set back a little.
-    let mut rows = nonces.query([as_integer(now.saturating_sub(60))])?;
+    let from = now.saturating_sub(60);
+    let mut sheets = connection.prepare("SELECT nonces FROM sheet WHERE until >= ?1 ORDER BY number")?;
+    let mut rows = sheets.query([as_integer(from)])?;
     while let Some(row) = rows.next()? {
-        each(NonceClaim { key: digest(row, 0)?, account: digest(row, 1)?, now, until: as_number(row.get(2)?) });
+        let nonces = row.get_ref(0)?.as_blob().map_err(|_| OpenError::Damaged("a sheet of nonces".into()))?;
+        let nonces = sheet::nonces(nonces).ok_or_else(|| OpenError::Damaged("a sheet of nonces".into()))?;
+        nonces.filter(|nonce| nonce.until >= from).for_each(&mut each);
     }
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! Files that somebody has, that are something else, newer, damaged, not to be written, or on a disk that is full.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
 use chio_core::crypto::Keypair;
-use chio_store::{OpenError, SqliteOptions, SqliteState};
+use chio_store::{OpenError, SqliteOptions, SqliteState, State as _};
 use chio_tests::world::{NOW, code, honest};
+use pollster::block_on;
 
 use crate::{kernel, open, options};
 
@@ -66,7 +68,41 @@ fn a_newer_file_is_not_touched() {
     let path = folder.path().join("state.db");
     drop(open(&path));
     sqlite(&path, "PRAGMA user_version = 7");
-    assert_eq!(refused(&path), OpenError::Newer { found: 7, known: 1 });
+    assert_eq!(refused(&path), OpenError::Newer { found: 7, known: 2 });
+}
+
+#[test]
+fn a_file_of_an_older_version_is_brought_up_and_nothing_of_it_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let first = kernel(open(&path).stores());
+    assert_eq!((code(&first, honest("a")), code(&first, honest("b"))), ("", ""));
+    drop(first);
+    // Version 1 had a row for each nonce.
+    let nonces: Vec<u8> = {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let mut sheets = connection.prepare("SELECT nonces FROM sheet ORDER BY number").unwrap();
+        sheets.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap().flat_map(Result::unwrap).collect()
+    };
+    assert_eq!(nonces.len(), 2 * 72);
+    let mut down = String::from(
+        "BEGIN; DROP TABLE sheet; CREATE TABLE nonce (number INTEGER PRIMARY KEY, key BLOB NOT NULL, account BLOB NOT NULL, \
+         until INTEGER NOT NULL);",
+    );
+    for nonce in nonces.chunks(72) {
+        let until = u64::from_be_bytes(nonce[64..].try_into().unwrap());
+        let (key, account) = (hex::encode(&nonce[..32]), hex::encode(&nonce[32..64]));
+        write!(down, "INSERT INTO nonce (key, account, until) VALUES (x'{key}', x'{account}', {until});").unwrap();
+    }
+    sqlite(&path, &(down + "PRAGMA user_version = 1; COMMIT"));
+    let second = kernel(open(&path).stores());
+    let codes = ["a", "b", "c"].map(|nonce| code(&second, honest(nonce)));
+    assert_eq!(codes, ["nonce_replayed", "nonce_replayed", ""]);
+    drop(second);
+    assert_eq!(block_on(open(&path).overview()).unwrap().nonces, 3);
+    let rest = rusqlite::Connection::open(&path).unwrap();
+    let kept: Vec<u8> = rest.query_row("SELECT nonces FROM sheet ORDER BY number", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, nonces[..72], "to the byte");
 }
 
 #[test]

@@ -183,6 +183,28 @@ fn what_expired_goes_and_the_file_does_not_grow() {
 }
 
 #[test]
+fn what_a_clock_far_ahead_wrote_does_not_keep_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder.path().join("state.db"));
+    let claim = |nonce: String, now: u64, until: u64| {
+        let claim = NonceClaim { key: key_id(&nonce), account: key_id(&nonce), now, until };
+        assert_eq!(block_on(state.spend(claim)).unwrap(), NonceAnswer::Spent);
+    };
+    let nonces = || block_on(state.overview()).unwrap().nonces;
+    // More of them than one step looks at.
+    for number in 0..1200 {
+        claim(format!("far {number}"), NOW, NOW + 1_000_000);
+    }
+    for number in 0..300 {
+        claim(format!("near {number}"), NOW, NOW + 330);
+    }
+    for second in 0..5 {
+        claim(format!("after {second}"), NOW + 1000 + second, NOW + 1330 + second);
+    }
+    assert_eq!(nonces(), 1200 + 5);
+}
+
+#[test]
 fn a_quota_and_the_capacity_hold_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");

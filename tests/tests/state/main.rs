@@ -8,6 +8,10 @@ mod files;
 
 mod kernels;
 
+#[path = "../redis/server.rs"]
+#[allow(dead_code)] // the tests of Redis use the rest of it
+mod server;
+
 mod model;
 
 mod speed;

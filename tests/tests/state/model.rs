@@ -1,20 +1,24 @@
 //! Every store answers as the one in memory does, whatever is asked in whatever order, and a restart changes nothing.
 
 use chio_core::digest::Digest;
+use chio_kernel::clock::ManualClock;
 use chio_kernel::store::{
     Allowance, DpopNonceStore, MemoryRevocations, MemoryStandings, MemoryUsage, NonceClaim, NonceStore,
     RevocationStore, Standing, StandingStore, UsageStore, key_id,
 };
+use chio_store::{RedisOptions, RedisState, SqliteOptions, SqliteState};
 use chio_tests::world::NOW;
 use pollster::block_on;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use tokio::runtime::Runtime;
 
-use crate::options;
+use crate::server::{self, Redis};
 
 /// What is asked, of few enough things that they meet.
 #[derive(Clone, Debug)]
 enum Ask {
-    Nonce { nonce: u8, account: u8, later: u8 },
+    Nonce { nonce: u8, later: u8 },
     Spend { places: Vec<Vec<(u8, u8)>> },
     Refund { grant: u8 },
     Revoke { id: u8 },
@@ -30,7 +34,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     let small = || 0..6_u8;
     let some = move || proptest::collection::vec(small(), 0..4);
     prop_oneof![
-        6 => (0..40_u8, 0..3_u8, 0..4_u8).prop_map(|(nonce, account, later)| Ask::Nonce { nonce, account, later }),
+        6 => (0..40_u8, 0..4_u8).prop_map(|(nonce, later)| Ask::Nonce { nonce, later }),
         4 => proptest::collection::vec(proptest::collection::vec((small(), 0..4_u8), 1..3), 1..4)
             .prop_map(|places| Ask::Spend { places }),
         1 => small().prop_map(|grant| Ask::Refund { grant }),
@@ -57,8 +61,9 @@ fn standing(until: Option<u8>) -> Standing {
 /// The answer, as a text.
 fn answer<S: NonceStore + UsageStore + RevocationStore + StandingStore>(store: &S, ask: &Ask, now: u64) -> String {
     match ask {
-        Ask::Nonce { nonce, account, .. } => {
-            let claim = NonceClaim { key: id(*nonce), account: id(*account), now, until: now + 330 };
+        Ask::Nonce { nonce, .. } => {
+            // A nonce is of one capability, and that of one account.
+            let claim = NonceClaim { key: id(*nonce), account: id(*nonce % 3), now, until: now + 330 };
             format!("{:?}", block_on(NonceStore::spend(store, claim)))
         }
         Ask::Spend { places } => {
@@ -149,21 +154,39 @@ as_part! {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_file_answers_as_memory_does(asked in proptest::collection::vec(ask(), 0..60)) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state.db");
-        let open = || chio_store::SqliteState::open(&chio_store::SqliteOptions { nonce_capacity: 32, ..options(&path) }).unwrap();
-        let memory = Memory {
-            nonces: DpopNonceStore::new(32, std::time::Duration::ZERO),
+impl Memory {
+    fn new() -> Self {
+        Self {
+            nonces: DpopNonceStore::new(CAPACITY, std::time::Duration::ZERO),
             usage: MemoryUsage::default(),
             revocations: MemoryRevocations::default(),
             standings: MemoryStandings::default(),
+        }
+    }
+}
+
+/// How many nonces are remembered: so few that accounts meet their quota, an eighth of it.
+const CAPACITY: usize = 32;
+
+#[test]
+fn a_file_and_redis_answer_as_memory_does() {
+    let (redis, runtime) = (Redis::start(&[]), Runtime::new().unwrap());
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() });
+    let number = std::cell::Cell::new(0);
+    let ran = runner.run(&proptest::collection::vec(ask(), 0..60), |asked| {
+        number.set(number.get() + 1);
+        let (folder, memory) = (tempfile::tempdir().unwrap(), Memory::new());
+        let path = folder.path().join("state.db");
+        let open = || SqliteState::open(&SqliteOptions { nonce_capacity: CAPACITY, ..crate::options(&path) }).unwrap();
+        let connect = || {
+            let redis = redis.as_ref()?;
+            let options = server::options(redis, "a", &ManualClock::at(server::START));
+            let prefix = format!("model {}", number.get()).replace(' ', "-");
+            let options = RedisOptions { prefix, account_quota: (CAPACITY / 8) as u64, ..options };
+            Some(runtime.block_on(RedisState::connect(options)).unwrap())
         };
-        let mut file = open();
+        let (mut file, mut shared) = (open(), connect());
         let mut now = NOW;
         for ask in &asked {
             // Within the time in which nothing is forgotten yet, which each store does in its own steps.
@@ -172,9 +195,15 @@ proptest! {
             }
             if matches!(ask, Ask::Restart) {
                 drop(file);
-                file = open();
+                (file, shared) = (open(), connect());
             }
-            prop_assert_eq!(answer(&file, ask, now), answer(&memory, ask, now), "{:?} of {:?}", ask, asked);
+            let expected = answer(&memory, ask, now);
+            prop_assert_eq!(answer(&file, ask, now), &*expected, "the file, {:?} of {:?}", ask, &asked);
+            if let Some(shared) = &shared {
+                prop_assert_eq!(answer(shared, ask, now), &*expected, "Redis, {:?} of {:?}", ask, &asked);
+            }
         }
-    }
+        Ok(())
+    });
+    ran.unwrap();
 }

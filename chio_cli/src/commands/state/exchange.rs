@@ -105,12 +105,11 @@ pub(super) fn publish(args: &StatePublish, printer: &Printer) -> Result<Exit, Fa
             format!("{unnamed} that a kernel has revoked itself are not on the list: only their digests are known");
         printer.warning(&what, "`chio state revoke` them by their id or key");
     }
-    let (count, sequence) = (revoked.len(), newest(&*state, &issuer)?.saturating_add(1));
+    // The number first: should this end before the list is written, no other list has it.
+    let (count, sequence) = (revoked.len(), ask(state.next_list(&issuer))?);
     let list = RevocationList::sign(sequence, now, revoked, &key);
     let list = list.map_err(|error| Failure::new(error, "check the key"))?;
     let text = serde_json::to_string(&list).map_err(|error| Failure::new(error, "report this"))?;
-    // First the number, so that no two lists can have it.
-    ask(state.put(vec![Record::RevocationList { issuer, sequence }]))?;
     write::write(&args.out, format!("{text}\n").as_bytes(), Audience::Everyone, true)?;
     let text = format!("{GREEN}ok{RESET}     list {sequence}: {count} revoked\n");
     printer.answer(&json!({"sequence": sequence, "revoked": count}), &text)?;
