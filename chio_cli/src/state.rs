@@ -91,21 +91,23 @@ fn connect(
     settings: Option<&Settings>,
 ) -> Result<RedisState, Failure> {
     let chain = kernel.map_or_else(|| "none".to_owned(), |key| key_id(&key.to_string()).to_string());
-    let mut options = RedisOptions::new(url, chain);
+    let refused = |error| Failure::new(format!("the state `{called}`: {error}"), "see docs/guides/operations.md");
+    let mut options = RedisOptions::from_url(url, chain).map_err(refused)?;
+    // A kernel says how long proofs live.
+    options.proof_life_secs = 0;
     // What is done by hand may take longer than a call.
     options.timeout = std::time::Duration::from_secs(10);
     if let Some(settings) = settings {
         options.timeout = settings.patience.store;
         let quota = settings.dpop.nonce_store_capacity.checked_div(8).unwrap_or_default();
         options.account_quota = u64::try_from(quota).unwrap_or(u64::MAX);
+        options.proof_life_secs = settings.dpop.proof_ttl_secs.saturating_add(settings.dpop.max_clock_skew_secs);
     }
     // It works as long as the process does.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
     let runtime: &'static tokio::runtime::Runtime = Box::leak(Box::new(runtime));
-    runtime
-        .block_on(RedisState::connect(options))
-        .map_err(|error| Failure::new(format!("the state `{called}`: {error}"), "see docs/guides/operations.md"))
+    runtime.block_on(RedisState::connect(options)).map_err(refused)
 }
 
 /// What a kernel remembers with, and the key that signs its receipts: where none is named, that in the file beside the

@@ -64,9 +64,11 @@ pub(super) fn typed<T: FromRedisValue>(answer: Value) -> Result<T, Failure> {
 
 /// Whether the server is no longer the one to write to, or no longer lets this user.
 pub(super) fn is_no_primary(error: &RedisError) -> bool {
-    use ServerErrorKind::{MasterDown, NoPerm, ReadOnly};
-    matches!(error.kind(), ErrorKind::Server(ReadOnly | MasterDown | NoPerm) | ErrorKind::AuthenticationFailed)
-        || matches!(error.code(), Some("NOAUTH"))
+    use ServerErrorKind::{Ask, ClusterDown, MasterDown, Moved, NoPerm, ReadOnly};
+    matches!(
+        error.kind(),
+        ErrorKind::Server(Ask | ClusterDown | MasterDown | Moved | NoPerm | ReadOnly) | ErrorKind::AuthenticationFailed
+    ) || matches!(error.code(), Some("NOAUTH"))
 }
 
 pub(super) fn failure(error: &RedisError) -> Failure {

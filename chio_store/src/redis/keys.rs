@@ -2,7 +2,7 @@
 //!
 //! | key | type | what |
 //! |---|---|---|
-//! | `{chio}:epoch` | hash | `id`, `since`, `run`: since when nonces are remembered; `nonces`, `usage`: up to when they were forgotten |
+//! | `{chio}:epoch` | hash | `id`, `since`, `run`: since when nonces are remembered; `life`: for how long, in seconds; `nonces`, `usage`: up to when they were forgotten |
 //! | `{chio}:n:ACCOUNT` | sorted set | the nonces of an account, by the last second at which they matter |
 //! | `{chio}:n` | sorted set | the accounts with nonces, by when the first of them expires |
 //! | `{chio}:u` | hash | grant → calls, end and account |

@@ -5,17 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chio_kernel::store::BoxFuture;
+use chio_kernel::store::{BoxFuture, NonceClaim};
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value,
-};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use super::failure::{Failure, failure, is_no_primary, number, refused, typed};
 use super::keys::Keys;
 use super::options::{ConnectError, RedisOptions};
+use super::place::Place;
 use super::scripts::{Script, Scripts};
 use super::server::Server;
 
@@ -40,7 +39,7 @@ pub(super) struct Link {
     pub(super) options: RedisOptions,
     pub(super) keys: Keys,
     pub(super) scripts: Scripts,
-    client: Client,
+    place: Place,
     handle: Handle,
     live: Mutex<Option<Live>>,
     /// Who holds this connects. When and why it failed last.
@@ -48,6 +47,8 @@ pub(super) struct Link {
     made: AtomicU64,
     claims: AtomicU64,
     since: AtomicU64,
+    /// How much longer than its own the proofs of another kernel can live, in seconds.
+    longer: AtomicU64,
     /// The time at which this epoch was first heard of, where another was known before.
     adopted: AtomicU64,
     known: Mutex<Option<Arc<[u8]>>>,
@@ -75,7 +76,7 @@ impl Link {
     pub(super) fn new(options: RedisOptions) -> Result<Self, ConnectError> {
         options.check()?;
         let handle = Handle::try_current().map_err(|_| ConnectError::Runtime)?;
-        let client = Client::open(options.url.as_str()).map_err(|_| ConnectError::Url)?;
+        let place = Place::new(&options)?;
         if options.url.starts_with("rediss:") {
             // Where several providers of cryptography are built in, rustls takes none by itself.
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -83,13 +84,14 @@ impl Link {
         Ok(Self {
             keys: Keys::new(&options.prefix, &options.chain),
             scripts: Scripts::new(),
-            client,
+            place,
             handle,
             live: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             made: AtomicU64::new(0),
             claims: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            longer: AtomicU64::new(0),
             adopted: AtomicU64::new(0),
             known: Mutex::default(),
             latest: AtomicU64::new(0),
@@ -120,6 +122,11 @@ impl Link {
     /// Up to when a call may have asked since when nonces are remembered, and been told the time before this one.
     pub(super) fn adopted(&self) -> u64 {
         self.adopted.load(Ordering::SeqCst)
+    }
+
+    /// Until when a nonce is to be remembered, for the kernel whose proofs live longest.
+    pub(super) fn until(&self, claim: &NonceClaim) -> u64 {
+        claim.until.saturating_add(self.longer.load(Ordering::SeqCst))
     }
 
     /// Takes note of the time of a call: a kernel's clock may be ahead of that of this machine, where that was set back.
@@ -176,10 +183,7 @@ impl Link {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_pipeline_buffer_size(WAITING);
-        let opened = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        let mut connection = opened.map_err(|error| refused(&error))?;
-        let server = ask_server(&mut connection).await?;
-        server.check()?;
+        let (mut connection, server) = self.place.connect(&config, &self.keys.epoch).await?;
         if !server.appends {
             tracing::warn!(
                 "this Redis writes no append-only file: what it has is lost, or partly, when it stops. Set `appendonly yes`"
@@ -189,11 +193,12 @@ impl Link {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|_| ConnectError::Machine("the source of random numbers"))?;
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let command = self
-            .scripts
-            .begin
-            .by_text(&[&self.keys.epoch], &[id.as_bytes(), number(begins).as_bytes(), server.run.as_bytes()]);
-        let (epoch, since): (Vec<u8>, u64) =
+        let own = self.options.proof_life_secs;
+        let command = self.scripts.begin.by_text(
+            &[&self.keys.epoch],
+            &[id.as_bytes(), number(begins).as_bytes(), server.run.as_bytes(), number(own).as_bytes()],
+        );
+        let (epoch, since, longest): (Vec<u8>, u64, u64) =
             command.query_async(&mut connection).await.map_err(|error| match error.kind() {
                 ErrorKind::UnexpectedReturnType | ErrorKind::Parse => ConnectError::Contents("the epoch"),
                 _ => refused(&error),
@@ -202,6 +207,7 @@ impl Link {
             tracing::warn!(since, "Redis is new, was started, or lost what it had: proofs made before are refused");
         }
         // First, so that nothing is spent with the new epoch by who still believes in the old.
+        self.longer.fetch_max(longest.saturating_sub(own), Ordering::SeqCst);
         self.since.fetch_max(since, Ordering::SeqCst);
         let epoch: Arc<[u8]> = epoch.into();
         let known = lock(&self.known).replace(Arc::clone(&epoch));
@@ -317,7 +323,7 @@ impl Link {
     pub(super) async fn server(&self) -> Result<Server, Failure> {
         let deadline = self.deadline();
         let mut live = self.live(deadline).await?;
-        let server = timeout_at(deadline, ask_server(&mut live.connection)).await;
+        let server = timeout_at(deadline, Server::ask(&mut live.connection)).await;
         let server = server.map_err(|_| Failure::new("Redis did not answer in time"))?;
         server.map_err(|error| Failure::Other(error.to_string()))
     }
@@ -356,17 +362,4 @@ impl Drop for Waiting<'_> {
             self.link.give_up(self.live);
         }
     }
-}
-
-async fn ask_server(connection: &mut MultiplexedConnection) -> Result<Server, ConnectError> {
-    let info: String = redis::cmd("INFO").query_async(connection).await.map_err(|error| refused(&error))?;
-    let mut server = Server::parse(&info)?;
-    if server.hides_policy() {
-        let mut command = redis::cmd("CONFIG");
-        let answer = command.arg("GET").arg("maxmemory-policy").query_async::<Vec<String>>(connection).await;
-        if let Some(policy) = answer.ok().and_then(|answer| answer.into_iter().nth(1)) {
-            server.told_policy(policy);
-        }
-    }
-    Ok(server)
 }

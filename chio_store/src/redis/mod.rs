@@ -18,6 +18,8 @@ mod keys;
 
 mod scripts;
 
+mod place;
+
 mod link;
 
 mod nonces;

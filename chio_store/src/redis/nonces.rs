@@ -44,7 +44,7 @@ async fn spend(link: &Link, entered: &Entered, claim: &NonceClaim) -> Result<Non
     link.saw(claim.now);
     let live = link.live(deadline).await?;
     let (nonces, account) = (link.keys.nonces(&claim.account), claim.account.to_string());
-    let until = number(claim.until);
+    let until = number(link.until(claim));
     let mut commands = redis::pipe();
     commands.cmd("ZADD").arg(&nonces).arg("NX").arg(&until).arg(claim.key.as_bytes());
     commands.cmd("ZCARD").arg(&nonces);
@@ -135,7 +135,7 @@ async fn settle(
     let arguments = [
         &*live.epoch,
         number(claim.now).as_bytes(),
-        number(claim.until).as_bytes(),
+        number(link.until(claim)).as_bytes(),
         claim.key.as_bytes().as_slice(),
         account.as_bytes(),
         number(link.options.account_quota).as_bytes(),

@@ -10,8 +10,12 @@ use chio_kernel::clock::{Clock, SystemClock};
 /// `clock_tolerance_secs`, and each has a `chain` of its own.
 #[derive(Clone)]
 pub struct RedisOptions {
-    /// `redis://USER:PASSWORD@HOST:PORT/DB`, or `rediss://` for TLS. It has a secret in it: `Debug` does not show it.
+    /// `redis://USER:PASSWORD@HOST:PORT/DB`, or `rediss://` for TLS; of several hosts with commas between them, the first
+    /// counts that takes writes. One node of a cluster is enough: the one that has the keys is found by it. It has a secret
+    /// in it: `Debug` does not show it.
     pub url: String,
+    /// The name by which sentinels know the primary. Then the hosts of the URL are sentinels, which have no password.
+    pub primary: Option<String>,
     /// What all keys begin with, in braces: a hash tag, so that a cluster keeps them in one place. Printable ASCII without
     /// braces, 64 bytes at most.
     pub prefix: String,
@@ -23,6 +27,9 @@ pub struct RedisOptions {
     /// How far the clocks of the kernels may be apart, in seconds. So much longer than it has to is everything remembered; and
     /// after a loss of memory, proofs are refused for so much longer.
     pub clock_tolerance_secs: u64,
+    /// How long after a claim its proof could still be found fresh, in seconds: the life of proofs and the clock skew. The
+    /// longest among the kernels counts for all of them; a kernel that comes with a longer one begins a new epoch.
+    pub proof_life_secs: u64,
     /// How many replicas have to have a change before it is answered; where fewer have, the call is denied.
     pub min_replicas: u32,
     /// After how long an operation is given up, connecting again included.
@@ -36,14 +43,38 @@ impl RedisOptions {
     pub fn new(url: impl Into<String>, chain: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            primary: None,
             prefix: "chio".into(),
             chain: chain.into(),
             account_quota: 131_072,
             clock_tolerance_secs: 30,
+            proof_life_secs: 330,
             min_replicas: 0,
             timeout: Duration::from_millis(250),
             clock: Arc::new(SystemClock),
         }
+    }
+
+    /// The options that a URL names behind a `?`, with `&` between them, and the usual ones for the rest: `prefix=NAME`,
+    /// `primary=NAME`, `min_replicas=N`, `clock_tolerance_s=N`.
+    /// Fails where it names another, or one of them badly.
+    pub fn from_url(url: &str, chain: impl Into<String>) -> Result<Self, ConnectError> {
+        const WRITTEN: &str = "behind the `?` of the URL stand `prefix=NAME`, `primary=NAME`, `min_replicas=N` and \
+                               `clock_tolerance_s=N` alone, with `&` between them";
+        let (url, query) = url.split_once('?').unwrap_or((url, ""));
+        let mut options = Self::new(url, chain);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let wrong = ConnectError::Options(WRITTEN);
+            match pair.split_once('=').ok_or_else(|| wrong.clone())? {
+                ("prefix", prefix) => prefix.clone_into(&mut options.prefix),
+                ("primary", name) if !name.is_empty() => options.primary = Some(name.to_owned()),
+                ("min_replicas", number) => options.min_replicas = number.parse().map_err(|_| wrong)?,
+                ("clock_tolerance_s", number) => options.clock_tolerance_secs = number.parse().map_err(|_| wrong)?,
+                _ => return Err(wrong),
+            }
+        }
+        options.check()?;
+        Ok(options)
     }
 
     pub(super) fn check(&self) -> Result<(), ConnectError> {
@@ -114,8 +145,8 @@ impl fmt::Display for ConnectError {
         match self {
             Self::Options(what) => f.write_str(what),
             Self::Url => f.write_str(
-                "the URL of Redis cannot be read: write redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS, and \
-                 percent-encode what is no letter or digit in the password",
+                "the URL of Redis cannot be read: write redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS, several \
+                 hosts with commas between them, and percent-encode what is no letter or digit in the password",
             ),
             Self::Runtime => f.write_str("Redis is reached from within a tokio runtime with I/O and time: start one"),
             Self::Machine(what) => write!(f, "{what} cannot be read on this machine"),
@@ -149,6 +180,24 @@ impl std::error::Error for ConnectError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_names_options() {
+        let options = |url: &str| RedisOptions::from_url(url, "a");
+        let all = options("redis://h,i/2?prefix=x&primary=main&min_replicas=2&clock_tolerance_s=5").unwrap();
+        assert_eq!(
+            (all.url.as_str(), all.prefix.as_str(), all.primary.as_deref()),
+            ("redis://h,i/2", "x", Some("main"))
+        );
+        assert_eq!((all.min_replicas, all.clock_tolerance_secs), (2, 5));
+        assert_eq!(options("redis://h").unwrap().prefix, "chio");
+        for wrong in ["?x=1", "?prefix", "?prefix=", "?primary=", "?min_replicas=-1", "?clock_tolerance_s=1s"] {
+            let url = format!("redis://u:hunter2@h{wrong}");
+            let refused = options(&url).unwrap_err();
+            assert!(matches!(refused, ConnectError::Options(_)), "{wrong}");
+            assert!(!refused.to_string().contains("hunter2"));
+        }
+    }
 
     #[test]
     fn options_have_their_ranges_and_show_no_secret() {

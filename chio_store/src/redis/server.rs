@@ -1,5 +1,8 @@
 //! What a server says of itself, and whether it can be trusted to remember.
 
+use redis::aio::MultiplexedConnection;
+
+use super::failure::refused;
 use super::options::ConnectError;
 
 /// What matters of a server's `INFO`.
@@ -12,6 +15,8 @@ pub(super) struct Server {
     pub(super) appends: bool,
     /// How many bytes it takes.
     pub(super) bytes: Option<u64>,
+    /// Whether it is a node of a cluster.
+    pub(super) is_clustered: bool,
     /// What it does when its memory is full, where it says so.
     policy: Option<String>,
     is_replica: bool,
@@ -23,7 +28,7 @@ const OLDEST: u64 = 6;
 
 impl Server {
     /// Reads the answer to `INFO`.
-    pub(super) fn parse(info: &str) -> Result<Self, ConnectError> {
+    fn parse(info: &str) -> Result<Self, ConnectError> {
         let of = |name: &str| {
             let values = info.lines().filter_map(|line| line.trim_end().split_once(':'));
             values.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next()
@@ -35,20 +40,23 @@ impl Server {
             run: format!("{run} {history}"),
             appends: of("aof_enabled").is_some_and(|enabled| enabled == "1"),
             bytes: of("used_memory").and_then(|bytes| bytes.parse().ok()),
+            is_clustered: of("cluster_enabled").is_some_and(|enabled| enabled == "1"),
             policy: of("maxmemory_policy"),
             is_replica: of("role").is_some_and(|role| role != "master"),
             version: of("redis_version").ok_or(ConnectError::Unknown("its version (redis_version)"))?,
         })
     }
 
-    /// Whether its policy has to be asked for by `CONFIG GET`.
-    pub(super) fn hides_policy(&self) -> bool {
-        self.policy.is_none()
-    }
-
-    /// Takes the answer to `CONFIG GET maxmemory-policy`.
-    pub(super) fn told_policy(&mut self, policy: String) {
-        self.policy = Some(policy);
+    /// Asks a server for it.
+    pub(super) async fn ask(connection: &mut MultiplexedConnection) -> Result<Self, ConnectError> {
+        let info: String = redis::cmd("INFO").query_async(connection).await.map_err(|error| refused(&error))?;
+        let mut server = Self::parse(&info)?;
+        if server.policy.is_none() {
+            let mut command = redis::cmd("CONFIG");
+            let answer = command.arg("GET").arg("maxmemory-policy").query_async::<Vec<String>>(connection).await;
+            server.policy = answer.ok().and_then(|answer| answer.into_iter().nth(1));
+        }
+        Ok(server)
     }
 
     /// Refuses a server that is too old, a replica, or one that would drop what it is to remember.
