@@ -211,6 +211,19 @@ fn a_hundred_megabytes_of_brackets() {
     }
 }
 
+/// More receipts than fit in the memory that there is.
+#[test]
+fn a_long_chain_of_receipts_is_verified_as_a_stream() {
+    let place = Place::empty();
+    let mut writer = Command::new(env!("CARGO_BIN_EXE_receipt_writer"));
+    let mut writer = writer.arg("160000").stdout(Stdio::piped()).spawn().unwrap();
+    let receipts = writer.stdout.take().unwrap();
+    let run = place.run(cramped(&place, "receipts verify - --json").stdin(receipts), b"");
+    assert!(writer.wait().unwrap().success());
+    run.done();
+    assert_eq!(run.json()["receipts"], 160_000);
+}
+
 #[test]
 fn brackets_within_the_limits() {
     let place = Place::furnished();
