@@ -290,7 +290,7 @@ impl FromIterator<Jwk> for Jwks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chio_core::crypto::{Keypair, SigningBackend as _};
+    use chio_core::crypto::Keypair;
 
     fn read(text: &str) -> Result<Jwk, JwkError> {
         Jwk::from_json(&canonical::parse(text.as_bytes(), Limits::bytes(1 << 16)).unwrap())

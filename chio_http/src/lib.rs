@@ -2,6 +2,12 @@
 //!
 //! The modules, in reading order; each imports only from those above it. What is normative stands in `docs/http.md`.
 
+mod body;
+
+mod caller;
+
+mod client_certificate;
+
 pub mod target;
 
 pub mod origin;
@@ -16,12 +22,30 @@ mod claims;
 
 pub mod dpop;
 
-mod body;
+pub mod keys;
 
-mod caller;
+pub mod access_token;
 
-mod client_certificate;
+pub mod server_nonce;
+
+pub mod failure;
+
+pub mod scheme;
+
+pub mod rfc9449;
+
+mod denied;
+
+pub mod audit;
+
+mod shape;
+
+mod outcome;
+
+pub mod layer;
 
 pub use self::body::{Body, BodyError};
 pub use self::caller::Caller;
 pub use self::client_certificate::ClientCertificate;
+pub use self::layer::{GuardLayer, Guarded, GuardedService, HttpGuard};
+pub use self::rfc9449::Rfc9449;
