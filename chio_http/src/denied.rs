@@ -1,0 +1,165 @@
+//! The answer to a request that is not let through. It tells a stranger what to do, and nothing of the policy.
+
+use chio_kernel::denial::Denial;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::body::Body;
+use crate::failure::Failure;
+use crate::scheme::HttpScheme;
+
+/// The header in which a client is given a nonce: RFC 9449 section 8.
+pub(crate) const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// What a client is told to wait, in seconds, where something is full or down.
+const RETRY_AFTER_SECS: u64 = 5;
+
+/// A refusal that is no denial of the kernel: the request itself cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its target, its framing or its credentials can be read in two ways, or not at all.
+    Ambiguous(&'static str),
+    TargetTooLong,
+    /// No route.
+    Unknown,
+    /// It is for another host.
+    Misdirected,
+    /// The body is longer than can be judged.
+    TooLong,
+    /// The body did not come to its end.
+    Incomplete,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    status: u16,
+    title: &'a str,
+    r#type: &'static str,
+}
+
+/// RFC 9457.
+fn problem(status: StatusCode, code: &str, title: &str, detail: Option<&str>, error: Option<&str>) -> Response<Body> {
+    let problem = Problem { code, detail, error, status: status.as_u16(), title, r#type: "about:blank" };
+    let mut response = Response::new(Body::whole(serde_json::to_vec(&problem).unwrap_or_default()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Refusal {
+    pub(crate) fn answer(self) -> Response<Body> {
+        let (status, code, title, detail) = match self {
+            Self::Ambiguous(why) => {
+                (StatusCode::BAD_REQUEST, "malformed_call", "The request was not understood.", Some(why))
+            }
+            Self::TargetTooLong => (StatusCode::URI_TOO_LONG, "call_too_large", "The target is too long.", None),
+            Self::Unknown => (StatusCode::NOT_FOUND, "unknown_tool", "There is nothing here.", None),
+            Self::Misdirected => {
+                (StatusCode::MISDIRECTED_REQUEST, "unknown_tool_server", "The request is for another host.", None)
+            }
+            Self::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "call_too_large", "The body is too long.", None),
+            Self::Incomplete => (StatusCode::BAD_REQUEST, "malformed_call", "The body did not come to its end.", None),
+        };
+        // RFC 6750 section 3.1.
+        let error = (status == StatusCode::BAD_REQUEST).then_some("invalid_request");
+        problem(status, code, title, detail, error)
+    }
+}
+
+/// What is known of a denied request.
+pub(crate) struct Denied<'a> {
+    pub(crate) denial: &'a Denial,
+    pub(crate) failure: Option<&'a Failure>,
+    /// By which scheme it was presented.
+    pub(crate) scheme: Option<&'a dyn HttpScheme>,
+    /// All that there are.
+    pub(crate) schemes: &'a [Box<dyn HttpScheme>],
+    /// The kernel's time.
+    pub(crate) now: Option<u64>,
+}
+
+impl Denied<'_> {
+    pub(crate) fn answer(&self) -> Response<Body> {
+        let status = match self.failure {
+            Some(Failure::Request(_)) => StatusCode::BAD_REQUEST,
+            _ => status(self.denial),
+        };
+        let error = self.scheme.and_then(|scheme| scheme.error(self.failure, self.denial));
+        let is_ours = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        let error = error.filter(|_| !is_ours);
+        let mut response = problem(status, self.denial.code(), self.denial.public(), None, error);
+        let headers = response.headers_mut();
+        if is_ours {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECS.into());
+            return response;
+        }
+        let is_asked_for = |scheme: &&dyn HttpScheme| self.scheme.is_none_or(|used| used.name() == scheme.name());
+        for scheme in self.schemes.iter().map(|scheme| &**scheme).filter(is_asked_for) {
+            let mut challenge = format!("{} {}", scheme.word(), scheme.challenge());
+            if let Some(error) = error {
+                challenge.push_str(&format!(r#", error="{error}""#));
+            }
+            if let Ok(challenge) = HeaderValue::try_from(challenge) {
+                headers.append(WWW_AUTHENTICATE, challenge);
+            }
+            let nonce = || scheme.new_nonce(self.now?).and_then(|nonce| HeaderValue::try_from(nonce).ok());
+            if error == Some("use_dpop_nonce")
+                && let Some(nonce) = nonce()
+            {
+                headers.insert(NONCE, nonce);
+            }
+        }
+        response
+    }
+}
+
+/// 401 where the credentials are not good enough, 403 where they are and this is not granted.
+fn status(denial: &Denial) -> StatusCode {
+    match denial {
+        Denial::MalformedCall { .. } => StatusCode::BAD_REQUEST,
+        Denial::CallTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Denial::UnknownToolServer { .. } | Denial::UnknownTool { .. } => StatusCode::NOT_FOUND,
+        Denial::CapabilityMalformed { .. }
+        | Denial::CapabilityIdMismatch { .. }
+        | Denial::CapabilitySignatureInvalid { .. }
+        | Denial::IssuerUntrusted { .. }
+        | Denial::CapabilityNotYetValid { .. }
+        | Denial::CapabilityExpired { .. }
+        | Denial::CapabilityAudienceMismatch { .. }
+        | Denial::DelegationBroken { .. }
+        | Denial::DelegationTooDeep { .. }
+        | Denial::RootCeilingExceeded { .. }
+        | Denial::CapabilityRevoked { .. }
+        | Denial::ProofMissing
+        | Denial::ProofMalformed { .. }
+        | Denial::ProofSchemaUnsupported { .. }
+        | Denial::ProofSenderMismatch
+        | Denial::ProofBindingMismatch { .. }
+        | Denial::ProofFromFuture { .. }
+        | Denial::ProofExpired { .. }
+        | Denial::ProofPredatesKernel { .. }
+        | Denial::ProofSignatureInvalid
+        | Denial::NonceMalformed { .. }
+        | Denial::NonceReplayed => StatusCode::UNAUTHORIZED,
+        Denial::SubjectSuspended { .. }
+        | Denial::SubjectBanned
+        | Denial::ToolNotGranted { .. }
+        | Denial::ArgumentMissing { .. }
+        | Denial::ArgumentNotGranted { .. }
+        | Denial::ArgumentConstraintViolated { .. }
+        | Denial::BudgetExhausted { .. }
+        | Denial::GuardDenied { .. } => StatusCode::FORBIDDEN,
+        Denial::NonceQuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
+        Denial::NonceStoreFull | Denial::StoreUnavailable { .. } | Denial::ClockUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The guard as a layer around a service: what it lets through is what the kernel has allowed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use chio_core::digest::Digest;
+use chio_core::receipt::OutcomeStatus;
+use chio_kernel::{AuthorizedCall, Kernel};
+use hyper::body::{Body as HttpBody, Bytes};
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+use serde::Serialize;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::audit::{Audit, AuditEvent, TracedAudit, event_of};
+use crate::body::{Body, BodyError};
+use crate::caller::Caller;
+use crate::client_certificate::ClientCertificate;
+use crate::denied::{Denied, NONCE, Refusal};
+use crate::failure::Failure;
+use crate::origin::Origin;
+use crate::outcome::{Pending, Watched, status_of};
+use crate::rfc9449::PROOF;
+use crate::route::{Route, Routes};
+use crate::scheme::{Attempt, Bridge, HttpScheme, Opened, Presented, Told};
+use crate::shape::{is_form, shape};
+use crate::target::{Target, names_a_credential};
+
+/// How much of a body that a proof covers is read by default, in bytes: 1 MiB.
+pub const BODY_LIMIT: usize = 1 << 20;
+
+/// Why there is no such guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuardError {
+    /// A service is reached at no origin.
+    NoOrigin,
+    /// There is no scheme.
+    NoScheme,
+    /// Two schemes have the same name or the same word.
+    SameScheme(&'static str),
+}
+
+impl fmt::Display for GuardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoOrigin => f.write_str("the service has no origin"),
+            Self::NoScheme => f.write_str("there is no scheme"),
+            Self::SameScheme(name) => write!(f, "two schemes are called `{name}`"),
+        }
+    }
+}
+
+impl std::error::Error for GuardError {}
+
+/// What is guarded.
+#[derive(Clone, Debug)]
+pub struct GuardedService {
+    /// Where clients reach it. The first names the tool server.
+    pub origins: Vec<Origin>,
+    /// What of it may be asked for at all.
+    pub routes: Routes,
+    /// How much of a body is read that a proof covers, or that is a form.
+    pub body_limit: usize,
+}
+
+struct Inner {
+    kernel: Kernel,
+    service: GuardedService,
+    tool_server: String,
+    schemes: Vec<Box<dyn HttpScheme>>,
+    audit: Box<dyn Audit>,
+}
+
+/// The guard before a service. A clone is another handle to the same guard.
+#[derive(Clone)]
+pub struct HttpGuard(Arc<Inner>);
+
+impl fmt::Debug for HttpGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpGuard({})", self.0.tool_server)
+    }
+}
+
+impl HttpGuard {
+    /// A guard before a service. The kernel has to have its first origin as a tool server elsewhere.
+    /// Fails where the service has no origin, or there is no scheme, or two are called the same.
+    pub fn new(kernel: Kernel, service: GuardedService, schemes: Vec<Box<dyn HttpScheme>>) -> Result<Self, GuardError> {
+        Self::with_audit(kernel, service, schemes, TracedAudit)
+    }
+
+    /// The same, with an audit of one's own.
+    /// Fails as [`Self::new`].
+    pub fn with_audit(
+        kernel: Kernel,
+        service: GuardedService,
+        schemes: Vec<Box<dyn HttpScheme>>,
+        audit: impl Audit + 'static,
+    ) -> Result<Self, GuardError> {
+        let tool_server = service.origins.first().ok_or(GuardError::NoOrigin)?.as_str().to_owned();
+        if schemes.is_empty() {
+            return Err(GuardError::NoScheme);
+        }
+        for (index, scheme) in schemes.iter().enumerate() {
+            let is_same = |other: &&Box<dyn HttpScheme>| {
+                other.name() == scheme.name() || other.word().eq_ignore_ascii_case(scheme.word())
+            };
+            if schemes.iter().take(index).any(|other| is_same(&other)) {
+                return Err(GuardError::SameScheme(scheme.name()));
+            }
+        }
+        Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, audit: Box::new(audit) })))
+    }
+
+    /// Decides a request.
+    /// Fails with the answer to one that is not let through.
+    async fn admit<B>(&self, parts: &Parts, body: B) -> Result<Admitted, Response<Body>>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let guard = &*self.0;
+        let (target, origin) = shape(parts, &guard.service.origins).map_err(Refusal::answer)?;
+        let route = guard.service.routes.find(parts.method.as_str(), target.path());
+        let route = route.ok_or_else(|| Refusal::Unknown.answer())?;
+
+        let (scheme, opened) = self.open(parts, target, origin, route).await;
+        let covers_body = opened.as_ref().is_ok_and(|opened| opened.covers_body() || route.requires_digest());
+        let is_form = opened.is_ok() && is_form(&parts.headers);
+        let (body, read) = if covers_body || is_form {
+            let bytes = whole(body, guard.service.body_limit).await.map_err(Refusal::answer)?;
+            if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) {
+                return Err(Refusal::Ambiguous("credentials have no place in a form").answer());
+            }
+            (Body::whole(bytes.clone()), Some(bytes))
+        } else {
+            (Body::coming(body), None)
+        };
+
+        let arguments = arguments(route, target, read.as_deref());
+        let (failure, now) = (OnceLock::new(), OnceLock::new());
+        let attempt = Attempt { opened, body: read, failure, now };
+        let bridge = Bridge(scheme.map_or("none", |scheme| scheme.name()));
+        let decided =
+            guard.kernel.authorize_by(&bridge, &attempt, &guard.tool_server, route.tool_name(), &arguments).await;
+        let now = attempt.now.get().copied();
+        let told = attempt.opened.as_ref().ok().map(|opened| opened.told());
+        let denial = match &decided {
+            Ok(call) => call.unenforced(),
+            Err(denied) => Some(&denied.denial),
+        };
+        if let (Some(at), Some(scheme)) = (now, scheme) {
+            let (sub, trace) =
+                (told.as_ref().map(|told| &*told.subject), told.as_ref().and_then(|told| told.trace.as_deref()));
+            let event = denial.map_or("allowed", event_of);
+            guard.audit.record(&AuditEvent { event, scheme: scheme.name(), sub, trace, action: route.tool_name(), at });
+        }
+        match decided {
+            Ok(call) => {
+                let renewed =
+                    attempt.opened.as_ref().is_ok_and(|opened| now.is_some_and(|now| opened.renews_nonce(now)));
+                let nonce = scheme.filter(|_| renewed).and_then(|scheme| scheme.new_nonce(now?));
+                let caller = caller(&call, scheme, told);
+                Ok(Admitted { caller, body, nonce, pending: Pending::new(call) })
+            }
+            Err(denied) => {
+                let failure = attempt.failure.get();
+                let denied = Denied { denial: &denied.denial, failure, scheme, schemes: &guard.schemes, now };
+                Err(denied.answer())
+            }
+        }
+    }
+
+    /// Finds the scheme by its word, and has it read what was presented.
+    async fn open(
+        &self,
+        parts: &Parts,
+        target: Target<'_>,
+        origin: &Origin,
+        route: &Route,
+    ) -> (Option<&dyn HttpScheme>, Result<Box<dyn Opened>, Failure>) {
+        let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return (None, Err(Failure::NoCredentials)) };
+        if values.next().is_some() {
+            return (None, Err(Failure::Request("there is more than one `Authorization`")));
+        }
+        let Ok(text) = value.to_str() else { return (None, Err(Failure::Request("`Authorization` is no text"))) };
+        let (word, token) = text.split_once(' ').unwrap_or((text, ""));
+        let scheme = self.0.schemes.iter().find(|scheme| scheme.word().eq_ignore_ascii_case(word));
+        let Some(scheme) = scheme.map(|scheme| &**scheme) else { return (None, Err(Failure::NoCredentials)) };
+        let presented = Presented {
+            method: parts.method.as_str(),
+            origin,
+            target,
+            route,
+            tool_server: &self.0.tool_server,
+            token: token.trim_matches(' '),
+            headers: &parts.headers,
+            certificate: parts.extensions.get::<ClientCertificate>(),
+        };
+        (Some(scheme), scheme.open(presented).await)
+    }
+}
+
+/// A request that is let through.
+struct Admitted {
+    caller: Caller,
+    body: Body,
+    nonce: Option<String>,
+    pending: Pending,
+}
+
+/// What is told of a caller is told of one that is proven alone.
+fn caller(call: &AuthorizedCall, scheme: Option<&dyn HttpScheme>, told: Option<Told>) -> Caller {
+    let principal = call.principal().to_owned();
+    let is_proven = !principal.is_empty();
+    let subject = told.as_ref().filter(|_| is_proven).map(|told| told.subject.clone());
+    let told = told.filter(|_| is_proven).unwrap_or_default();
+    Caller {
+        scheme: scheme.filter(|_| is_proven).map_or("none", |scheme| scheme.name()),
+        principal,
+        subject,
+        scope: told.scope,
+        subcap: told.subcap,
+        receipt: Some(call.receipt().body.sequence),
+    }
+}
+
+/// The arguments of the call, in canonical form: what a grant can have rules for.
+#[derive(Serialize)]
+struct Arguments<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_digest: Option<Digest>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    params: BTreeMap<&'a str, String>,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query: Option<&'a str>,
+}
+
+fn arguments(route: &Route, target: Target<'_>, body: Option<&[u8]>) -> Vec<u8> {
+    let (path, query) = (target.path(), target.query());
+    let arguments = Arguments { content_digest: body.map(Digest::of), params: route.parameters(path), path, query };
+    // Texts have a JSON form; were there none, no call has empty arguments.
+    serde_json::to_vec(&arguments).unwrap_or_default()
+}
+
+/// A whole body of at most `limit` bytes.
+async fn whole<B>(mut body: B, limit: usize) -> Result<Bytes, Refusal>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Refusal::TooLong);
+    }
+    let mut first = Bytes::new();
+    let mut rest = Vec::new();
+    loop {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let Some(frame) = frame else { break };
+        // Trailers are covered by nothing, and are left out.
+        let Ok(part) = frame.map_err(|_| Refusal::Incomplete)?.into_data() else { continue };
+        if first.len().saturating_add(rest.len()).saturating_add(part.len()) > limit {
+            return Err(Refusal::TooLong);
+        }
+        if first.is_empty() && rest.is_empty() {
+            first = part;
+        } else {
+            rest.extend_from_slice(&std::mem::take(&mut first));
+            rest.extend_from_slice(&part);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.into() })
+}
+
+/// Puts a guard around a service.
+#[derive(Clone, Debug)]
+pub struct GuardLayer(HttpGuard);
+
+impl GuardLayer {
+    /// A layer of this guard.
+    pub fn new(guard: HttpGuard) -> Self {
+        Self(guard)
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { guard: self.0.clone(), inner }
+    }
+}
+
+/// A service that is called for what the guard lets through alone.
+#[derive(Clone, Debug)]
+pub struct Guarded<S> {
+    guard: HttpGuard,
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BodyError>,
+    R: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    R::Error: Into<BodyError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The one that is ready is the one that is called.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        let guard = self.guard.clone();
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            // Nobody but this guard says who calls.
+            parts.extensions.remove::<Caller>();
+            let admitted = match guard.admit(&parts, body).await {
+                Ok(admitted) => admitted,
+                Err(answer) => return Ok(answer),
+            };
+            let Admitted { caller, body, nonce, mut pending } = admitted;
+            // A service that never sees a credential cannot lose or relay it.
+            parts.headers.remove(AUTHORIZATION);
+            parts.headers.remove(PROOF);
+            parts.extensions.insert(caller);
+            let is_head = parts.method == Method::HEAD;
+            let response = inner.call(Request::from_parts(parts, body)).await?;
+            let said = response.extensions().get::<OutcomeStatus>().copied();
+            let status = status_of(response.status(), said);
+            if status == OutcomeStatus::NotReached {
+                pending.finish(status, None);
+            }
+            let mut response = response.map(|body| Body::coming(Watched::new(body, pending, status, is_head)));
+            if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+                response.headers_mut().insert(NONCE, nonce);
+            }
+            Ok(response)
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! Chio before any HTTP API: proofs of possession over HTTP as schemes of the kernel, in a tower layer.
+//!
+//! The modules, in reading order; each imports only from those above it. What is normative stands in `docs/http.md`.
+
+mod body;
+
+mod caller;
+
+mod client_certificate;
+
+pub mod target;
+
+pub mod origin;
+
+pub mod route;
+
+pub mod jwk;
+
+pub mod jws;
+
+mod claims;
+
+pub mod dpop;
+
+pub mod keys;
+
+pub mod access_token;
+
+pub mod server_nonce;
+
+pub mod failure;
+
+pub mod scheme;
+
+pub mod rfc9449;
+
+mod denied;
+
+pub mod audit;
+
+mod shape;
+
+mod outcome;
+
+pub mod layer;
+
+pub use self::body::{Body, BodyError};
+pub use self::caller::Caller;
+pub use self::client_certificate::ClientCertificate;
+pub use self::layer::{GuardLayer, Guarded, GuardedService, HttpGuard};
+pub use self::rfc9449::Rfc9449;

@@ -1,0 +1,130 @@
+//! What a scheme is over HTTP, and the one bridge from all of them to the kernel.
+//!
+//! A scheme works in two steps. [`HttpScheme::open`] does whatever does not depend on the time and the body: it reads, it
+//! verifies signatures, it may wait for an issuer's keys. [`Opened::claims`] is asked by the kernel, with the kernel's time.
+
+use std::sync::OnceLock;
+
+use chio_core::capability::Grant;
+use chio_kernel::ToolCall;
+use chio_kernel::clock::BoxFuture;
+use chio_kernel::denial::Denial;
+use chio_kernel::scheme::{Claims, ProofScheme};
+use hyper::HeaderMap;
+use hyper::body::Bytes;
+
+use crate::client_certificate::ClientCertificate;
+use crate::failure::Failure;
+use crate::origin::Origin;
+use crate::route::Route;
+use crate::target::Target;
+
+/// A request, as a scheme sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Where clients reach the service, by configuration.
+    pub origin: &'a Origin,
+    /// Its target.
+    pub target: Target<'a>,
+    /// What it asks for.
+    pub route: &'a Route,
+    /// The name of the tool server that the route is of.
+    pub tool_server: &'a str,
+    /// What stands in `Authorization` after the name of the scheme.
+    pub token: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The certificate that the client has shown in the TLS handshake.
+    pub certificate: Option<&'a ClientCertificate>,
+}
+
+/// What the service behind is told of a caller, once it is proven.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Who, as the issuer calls it.
+    pub subject: String,
+    /// What the credential is for.
+    pub scope: Option<String>,
+    /// Finer rights within the action.
+    pub subcap: Vec<String>,
+    /// What an audit names the credential by: the `trace` of an E-Key.
+    pub trace: Option<String>,
+}
+
+/// What a scheme has made of what was presented.
+pub trait Opened: Send + Sync {
+    /// Whether the proof covers the body, so that it has to be read before the proof can be judged.
+    fn covers_body(&self) -> bool;
+
+    /// What it comes to now. `body` is the body, where it was read.
+    /// Fails with the reason why it comes to nothing.
+    fn claims(&self, now: u64, body: Option<&[u8]>) -> Result<Claims, Failure>;
+
+    /// What the service behind is told, once the kernel has found it proven.
+    fn told(&self) -> Told;
+
+    /// Whether the client is to be given a new nonce with the answer.
+    fn renews_nonce(&self, now: u64) -> bool;
+}
+
+/// A proof scheme over HTTP.
+pub trait HttpScheme: Send + Sync {
+    /// Its name, for the kernel.
+    fn name(&self) -> &'static str;
+
+    /// Its word in `Authorization`, in any case of letters.
+    fn word(&self) -> &'static str;
+
+    /// What its challenge says after the word: RFC 9110 section 11.6.1.
+    fn challenge(&self) -> String;
+
+    /// The names that its errors have in an answer.
+    fn error(&self, failure: Option<&Failure>, denial: &Denial) -> Option<&'static str>;
+
+    /// Reads and verifies what was presented.
+    /// Fails with the reason why it is refused.
+    fn open<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<Box<dyn Opened>, Failure>>;
+
+    /// A new nonce for a client, where the scheme has such.
+    fn new_nonce(&self, now: u64) -> Option<String>;
+}
+
+/// The one grant that a route is.
+pub(crate) fn granted(tool_server: &str, route: &Route) -> Grant {
+    Grant::new(tool_server, route.tool_name())
+}
+
+/// Any scheme, as the kernel knows it.
+pub(crate) struct Bridge(pub(crate) &'static str);
+
+/// What is handed to the kernel: what a scheme has found, and the body where it was read.
+pub(crate) struct Attempt {
+    pub(crate) opened: Result<Box<dyn Opened>, Failure>,
+    pub(crate) body: Option<Bytes>,
+    /// Why the scheme refused it, for the answer.
+    pub(crate) failure: OnceLock<Failure>,
+    /// The kernel's time.
+    pub(crate) now: OnceLock<u64>,
+}
+
+impl ProofScheme for Bridge {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+
+    type Credential = Attempt;
+
+    fn verify<'a>(&'a self, attempt: &'a Attempt, _: &'a ToolCall, now: u64) -> BoxFuture<'a, Result<Claims, Denial>> {
+        let _ = attempt.now.set(now);
+        let opened = attempt.opened.as_ref().map_err(Clone::clone);
+        let claims = opened.and_then(|opened| opened.claims(now, attempt.body.as_deref()));
+        let answer = claims.map_err(|failure| {
+            let denial = Denial::from(&failure);
+            let _ = attempt.failure.set(failure);
+            denial
+        });
+        Box::pin(std::future::ready(answer))
+    }
+}

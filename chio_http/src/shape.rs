@@ -1,0 +1,65 @@
+//! The shape of a request: what two readers could take for two requests is refused before anything is decided.
+
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Version};
+
+use crate::denied::Refusal;
+use crate::origin::Origin;
+use crate::target::{Target, TargetError};
+
+/// What a request is for: its target, and by which of the service's origins.
+pub(crate) fn shape<'a>(parts: &'a Parts, origins: &'a [Origin]) -> Result<(Target<'a>, &'a Origin), Refusal> {
+    framing(&parts.headers)?;
+    let uri = &parts.uri;
+    // RFC 9112 section 3.2: only a proxy is sent a whole URL. In HTTP/2 there is always one.
+    if parts.version < Version::HTTP_2 && (uri.scheme().is_some() || uri.authority().is_some()) {
+        return Err(Refusal::Ambiguous("the target is no path"));
+    }
+    let text = uri.path_and_query().map(hyper::http::uri::PathAndQuery::as_str).unwrap_or_default();
+    let target = Target::parse(text).map_err(|error| match error {
+        TargetError::TooLong => Refusal::TargetTooLong,
+        TargetError::NotAPath => Refusal::Ambiguous("the target is no path"),
+        TargetError::Character | TargetError::Segment | TargetError::Escape => {
+            Refusal::Ambiguous("the target can be read in two ways")
+        }
+        TargetError::Credential => Refusal::Ambiguous("credentials have no place in a target"),
+    })?;
+    let host = host(parts)?;
+    let origin = origins.iter().find(|origin| origin.is_named_by(host)).ok_or(Refusal::Misdirected)?;
+    Ok((target, origin))
+}
+
+/// RFC 9112 section 6.3: where both stand there, two readers see two ends of the body.
+fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
+    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
+    let codings = headers.get_all(TRANSFER_ENCODING).iter().count();
+    if lengths.saturating_add(codings) > 1 {
+        return Err(Refusal::Ambiguous("it cannot be told how long the body is"));
+    }
+    Ok(())
+}
+
+/// RFC 9112 section 3.2, RFC 9113 section 8.3.1: there is one host, and it is the same wherever it stands.
+fn host(parts: &Parts) -> Result<&str, Refusal> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let wrong = Refusal::Ambiguous("`Host` is missing, or there is more than one");
+    let header = hosts.next().map(|host| host.to_str()).transpose().map_err(|_| wrong)?;
+    if hosts.next().is_some() {
+        return Err(wrong);
+    }
+    let authority = parts.uri.authority().map(hyper::http::uri::Authority::as_str);
+    match (authority, header) {
+        (Some(authority), Some(header)) if !authority.eq_ignore_ascii_case(header) => Err(wrong),
+        (authority, header) => authority.or(header).ok_or(wrong),
+    }
+}
+
+/// Whether the body is a form, which could have a credential in it: RFC 6750 section 2.2.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    headers.get_all(CONTENT_TYPE).iter().any(|value| {
+        let name = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(FORM)
+    })
+}

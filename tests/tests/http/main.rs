@@ -1,0 +1,12 @@
+//! `chio_http` from the outside: requests into the layer, and what reaches the service behind it.
+#![cfg(not(shuttle))]
+
+mod attacks;
+
+mod outcomes;
+
+mod passing;
+
+mod third_party;
+
+mod world;
