@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chio_http::gateway::config::{self, AdminAt, Clients, Config, Host, Listen, Reference, Tls, UpstreamAt};
 use chio_http::gateway::{
-    Admin, ClientCertificates, Metered, Metrics, Proxy, ProxyOptions, PublicOnly, PublicRoute, Readiness, ServeOptions,
+    Admin, ClientCertificates, Metered, Metrics, Proxy, ProxyOptions, PublicLayer, PublicOnly, PublicRoute, Readiness, ServeOptions,
     Target, serve, tls_server,
 };
 use chio_kernel::config::Mode;
@@ -13,6 +13,7 @@ use chio_kernel::store::RevocationStore;
 use chio_kernel::{Kernel, Settings, Stores};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tower_layer::Layer as _;
 use tokio::sync::watch;
 use toml::Spanned;
 use zeroize::Zeroizing;
@@ -37,10 +38,9 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         Failure::new(error, "name the file of who signs its certificate as `ca_file` in [upstream], in PEM")
     })?;
     let key = config.kernel.key.as_ref().map(|key| files::read_key(&source(key))).transpose()?;
-    // Said before anything is opened, and by `--check` too.
-    let guard = guard(&config)?;
+    let routes = public_routes(&config)?;
     if args.check {
-        let (routes, address) = (config.route.len(), config.listen.address);
+        let (routes, address) = (routes.len(), config.listen.address);
         let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
         printer.answer(&value, &format!("{GREEN}ok{RESET}     {routes} routes\n"))?;
         return Ok(Exit::Done);
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());
-    let service = Metered::new(guard(&kernel, proxy), metrics.clone());
+    let service = Metered::new(guard(&config, &kernel, routes).layer(proxy), metrics.clone());
     let served = runtime.block_on(listen(&config, options, service, metrics, readiness));
     // Tunnels, and what was cut off.
     runtime.shutdown_background();
@@ -83,13 +83,16 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// THE PLACE OF THE GUARD.
-//
-// What is returned is put around the proxy, and nothing reaches the proxy but through it. Until there is a guard, it lets
-// requests of public routes through and refuses all others; and a configuration with a route that is not public is refused
-// here, so that nobody runs an unguarded proxy by accident.
+// THE PLACE OF THE GUARD. The layer is put around the proxy, and nothing reaches the proxy but through it. Until there is a
+// guard, it is one that lets requests of public routes through and refuses all others.
 // ---------------------------------------------------------------------------------------------------------------------
-fn guard(config: &Config) -> Result<impl FnOnce(&Kernel, Proxy) -> PublicOnly<Proxy> + use<>, Failure> {
+fn guard(_config: &Config, _kernel: &Kernel, routes: Vec<PublicRoute>) -> PublicLayer {
+    PublicLayer::new(routes)
+}
+
+/// The routes, all of which are public: a configuration with another one is refused, so that nobody runs an unguarded proxy by
+/// accident. With a guard, this goes.
+fn public_routes(config: &Config) -> Result<Vec<PublicRoute>, Failure> {
     if config.route.iter().any(|route| !route.get_ref().public) {
         return Err(Failure::new(
             "this build has no guard for a route that is not public, and does not serve it without one",
@@ -97,8 +100,7 @@ fn guard(config: &Config) -> Result<impl FnOnce(&Kernel, Proxy) -> PublicOnly<Pr
         ));
     }
     let routes = config.route.iter().map(|route| PublicRoute::read(&route.get_ref().tool));
-    let routes: Vec<_> = routes.collect::<Result<_, _>>().map_err(|why| Failure::new(why, "see `tool` in [[route]]"))?;
-    Ok(move |_: &Kernel, proxy| PublicOnly::new(proxy, routes))
+    routes.collect::<Result<_, _>>().map_err(|why| Failure::new(why, "see `tool` in [[route]]"))
 }
 
 fn read(source: &Source) -> Result<Config, Failure> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::{Request, Response};
+use tower_layer::Layer;
 use tower_service::Service;
 
 use super::problem::Problem;
@@ -65,10 +66,24 @@ pub struct PublicOnly<S> {
     routes: Arc<[PublicRoute]>,
 }
 
-impl<S> PublicOnly<S> {
-    /// Around this service.
-    pub fn new(inner: S, routes: Vec<PublicRoute>) -> Self {
-        Self { inner, routes: routes.into() }
+/// Puts [`PublicOnly`] around a service.
+#[derive(Clone, Debug)]
+pub struct PublicLayer {
+    routes: Arc<[PublicRoute]>,
+}
+
+impl PublicLayer {
+    /// Of these routes.
+    pub fn new(routes: Vec<PublicRoute>) -> Self {
+        Self { routes: routes.into() }
+    }
+}
+
+impl<S> Layer<S> for PublicLayer {
+    type Service = PublicOnly<S>;
+
+    fn layer(&self, inner: S) -> PublicOnly<S> {
+        PublicOnly { inner, routes: Arc::clone(&self.routes) }
     }
 }
 

@@ -224,6 +224,8 @@ async fn connection<S>(
     let mut is_ending = false;
     loop {
         let before = came.load(Ordering::Relaxed);
+        // hyper's own time-out begins with the first byte.
+        let patience = if before == 0 { options.head_timeout } else { options.idle_timeout };
         tokio::select! {
             // How a connection ends is its client's affair.
             _ = serving.as_mut() => return,
@@ -231,7 +233,7 @@ async fn connection<S>(
                 is_ending = true;
                 serving.as_mut().graceful_shutdown();
             }
-            () = tokio::time::sleep(options.idle_timeout) => {
+            () = tokio::time::sleep(patience) => {
                 let after = came.load(Ordering::Relaxed);
                 if after == before && done.load(Ordering::Relaxed) == after {
                     if is_ending {

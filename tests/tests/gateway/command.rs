@@ -1,6 +1,6 @@
 //! `chio gateway`, as an operator runs it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStderr};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -31,10 +31,10 @@ impl Running {
 
     /// Where it says that it listens.
     fn next(&mut self, what: &str) -> std::net::SocketAddr {
-        let mut line = String::new();
-        self.told.read_line(&mut line).unwrap();
         let start = format!("{what} on http://");
-        line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).trim().parse().unwrap()
+        let lines = self.told.by_ref().lines().map_while(Result::ok);
+        let mut found = lines.filter_map(|line| line.strip_prefix(&start)?.trim().parse().ok());
+        found.next().expect("it says where it listens")
     }
 }
 

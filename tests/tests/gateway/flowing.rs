@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
 use crate::harness::{Client, Gateway, LONG, OK, Options, Seen, read_request, recorder, status, upstream, values};
 
@@ -166,8 +166,7 @@ async fn what_was_sent_is_not_sent_again() {
 /// An upstream that is slow in each of the ways that there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_waited_for_without_end() {
-    let (address, streams) = by_hand().await;
-    let streams = Mutex::new(streams);
+    let (address, _streams) = by_hand().await;
     let mut options = Options::to(address);
     let soon = Duration::from_millis(50);
     (options.proxy.response_timeout, options.proxy.idle_timeout) = (soon, soon);
@@ -186,13 +185,17 @@ async fn nobody_is_waited_for_without_end() {
     assert_eq!(status(&answer), 408);
 
     // The answer does not go on.
-    let mut streams = streams.into_inner();
-    while streams.try_recv().is_ok() {}
+    let (other, mut streams) = by_hand().await;
+    let mut options = Options::to(other);
+    options.proxy.idle_timeout = soon;
+    let gateway = options.start().await;
     let mut client = gateway.connect().await;
     client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     let mut server = next(&mut streams).await;
+    server.until("\r\n\r\n").await;
     server.write("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf").await;
-    assert!(client.rest().await.ends_with("\r\n\r\nhalf"));
+    let answer = client.rest().await;
+    assert!(answer.ends_with("\r\n\r\nhalf"), "{answer}");
 
     // It takes the connection, and shakes no hands.
     let mut options = Options::to_url(&format!("https://{address}"));
