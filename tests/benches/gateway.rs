@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use chio_http::gateway::{Metered, Metrics, Proxy, ProxyOptions, PublicLayer, PublicRoute, ServeOptions, Target, serve};
+use chio_http::gateway::{
+    Metered, Metrics, Proxy, ProxyOptions, PublicLayer, PublicRoute, ServeOptions, Target, serve,
+};
 use tower_layer::Layer as _;
 
 const ROUNDS: usize = 7;

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use chio_http::gateway::config::{self, AdminAt, Clients, Config, Host, Listen, Reference, Tls, UpstreamAt};
 use chio_http::gateway::{
-    Admin, ClientCertificates, Metered, Metrics, Proxy, ProxyOptions, PublicLayer, PublicOnly, PublicRoute, Readiness, ServeOptions,
-    Target, serve, tls_server,
+    Admin, ClientCertificates, Metered, Metrics, Proxy, ProxyOptions, PublicLayer, PublicOnly, PublicRoute, Readiness,
+    ServeOptions, Target, serve, tls_server,
 };
 use chio_kernel::config::Mode;
 use chio_kernel::store::RevocationStore;
 use chio_kernel::{Kernel, Settings, Stores};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tower_layer::Layer as _;
 use tokio::sync::watch;
 use toml::Spanned;
+use tower_layer::Layer as _;
 use zeroize::Zeroizing;
 
 use super::{at, log};
@@ -201,7 +201,8 @@ async fn listen(
     let operator = admin.map(|listener| {
         announce("admin", "http", &listener);
         let admin = Admin::new(metrics.clone(), readiness, Duration::from_secs(5));
-        let limits = ServeOptions { max_connections: 64, stop_timeout: Duration::from_secs(1), ..ServeOptions::default() };
+        let limits =
+            ServeOptions { max_connections: 64, stop_timeout: Duration::from_secs(1), ..ServeOptions::default() };
         let mut stopped = stopped.clone();
         // It answers until the last request is done, so that its health is not asked of a process that is told to end.
         tokio::spawn(serve(listener, limits, admin, Metrics::default(), async move {

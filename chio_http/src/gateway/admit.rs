@@ -24,11 +24,17 @@ pub(crate) fn admit<B>(request: &Request<B>) -> Result<Option<&str>, Problem> {
         return Err(Problem::Ambiguous("it cannot be told how long the body is"));
     }
     if codings.next().is_some() || coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return Err(Problem::NotUnderstood(StatusCode::NOT_IMPLEMENTED, "`chunked` is the only coding that is understood"));
+        return Err(Problem::NotUnderstood(
+            StatusCode::NOT_IMPLEMENTED,
+            "`chunked` is the only coding that is understood",
+        ));
     }
     let mut expectations = headers.get_all(EXPECT).iter();
     if expectations.any(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Problem::NotUnderstood(StatusCode::EXPECTATION_FAILED, "`100-continue` is all that can be expected"));
+        return Err(Problem::NotUnderstood(
+            StatusCode::EXPECTATION_FAILED,
+            "`100-continue` is all that can be expected",
+        ));
     }
     authority(request)
 }

@@ -399,7 +399,11 @@ impl Config {
                 return Err(wrong(at, "`clock_skew_secs` is at most 5", "set the clocks"));
             }
             if key.is_empty() && issuer.is_none() {
-                return Err(wrong(at, "there is no key, so no token would count", "add `[[ekey.key]]` or `[ekey.issuer]`"));
+                return Err(wrong(
+                    at,
+                    "there is no key, so no token would count",
+                    "add `[[ekey.key]]` or `[ekey.issuer]`",
+                ));
             }
             let lives = issuer.iter().flat_map(|issuer| {
                 let clients = issuer.client.values().map(|client| client.max_ttl_secs.seconds());
@@ -425,7 +429,9 @@ fn shape(tool: &str) -> String {
 
 /// The value that is wrong may be a secret that stands in the wrong place.
 fn without_value(message: &str) -> String {
-    for (start, end) in [("invalid type: ", ", expected"), ("invalid value: ", ", expected"), ("unknown variant ", ", expected")] {
+    for (start, end) in
+        [("invalid type: ", ", expected"), ("invalid value: ", ", expected"), ("unknown variant ", ", expected")]
+    {
         if message.starts_with(start)
             && let Some((_, expected)) = message.rsplit_once(end)
         {

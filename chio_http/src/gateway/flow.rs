@@ -75,8 +75,8 @@ pub(crate) struct Upload {
 impl Upload {
     /// A body, what tells how far it has come, and what tells that it is at its end.
     pub(crate) fn new(body: Body, limit: u64) -> (Self, Arc<Progress>, oneshot::Receiver<()>) {
-        let (progress, (_end, ended)) = (Arc::<Progress>::default(), oneshot::channel());
-        (Self { body, left: limit, progress: Arc::clone(&progress), _end }, progress, ended)
+        let (progress, (end, ended)) = (Arc::<Progress>::default(), oneshot::channel());
+        (Self { body, left: limit, progress: Arc::clone(&progress), _end: end }, progress, ended)
     }
 }
 
@@ -99,13 +99,11 @@ impl HttpBody for Upload {
         };
         let frame = match frame.into_data() {
             Ok(bytes) => {
-                match this.left.checked_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) {
-                    Some(left) => this.left = left,
-                    None => {
-                        this.progress.fault.store(1, Ordering::Relaxed);
-                        return Poll::Ready(Some(Err(Fault::TooLong.into())));
-                    }
-                }
+                let Some(left) = this.left.checked_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX)) else {
+                    this.progress.fault.store(1, Ordering::Relaxed);
+                    return Poll::Ready(Some(Err(Fault::TooLong.into())));
+                };
+                this.left = left;
                 Frame::data(bytes)
             }
             Err(frame) => Frame::trailers(frame.into_trailers().map(trailers).unwrap_or_default()),

@@ -24,7 +24,7 @@ pub(crate) struct Known<'a> {
 
 /// The headers that go to the upstream.
 /// Fails where one of them would have the request read as another, or who calls cannot be written.
-pub(crate) fn to_upstream(mut headers: HeaderMap, known: Known<'_>) -> Result<HeaderMap, Problem> {
+pub(crate) fn to_upstream(mut headers: HeaderMap, known: &Known<'_>) -> Result<HeaderMap, Problem> {
     let named = options(&headers);
     let takes_trailers = tokens(&headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let cookie = one_cookie(&headers);
@@ -67,7 +67,7 @@ pub(crate) fn to_upstream(mut headers: HeaderMap, known: Known<'_>) -> Result<He
         _ => "1.1 chio",
     };
     out.append(VIA, HeaderValue::from_static(version));
-    came_from(&mut out, &known);
+    came_from(&mut out, known);
     who_calls(&mut out, known.caller)?;
     Ok(out)
 }
@@ -166,7 +166,8 @@ pub(crate) fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iter
 
 /// The headers that `Connection` names besides those that are always of one connection.
 fn options(headers: &HeaderMap) -> Vec<String> {
-    let usual = |token: &str| ["close", "keep-alive", "upgrade", "te"].iter().any(|one| token.eq_ignore_ascii_case(one));
+    let usual =
+        |token: &str| ["close", "keep-alive", "upgrade", "te"].iter().any(|one| token.eq_ignore_ascii_case(one));
     tokens(headers, &CONNECTION).filter(|token| !usual(token)).map(str::to_owned).collect()
 }
 

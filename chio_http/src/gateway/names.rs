@@ -37,15 +37,43 @@ impl Meaning {
         match name {
             // RFC 9110 section 7.6.1, RFC 9112 appendix C.2.2, RFC 9113 section 3.1, and the two that are a proxy's own
             // (RFC 9110 section 11.7).
-            "connection" | "http2-settings" | "keep-alive" | "proxy-authenticate" | "proxy-authentication-info"
-            | "proxy-authorization" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade" => Self::Hop,
+            "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade" => Self::Hop,
             // RFC 7239, RFC 9440, and what went before them.
-            "cf-connecting-ip" | "client-cert" | "client-cert-chain" | "client-ip" | "fastly-client-ip" | "forwarded"
-            | "remote-addr" | "remote-user" | "true-client-ip" | "x-client-ip" | "x-cluster-client-ip"
-            | "x-forwarded" | "x-host" | "x-original-host" | "x-original-forwarded-for" | "x-real-ip"
-            | "x-remote-addr" | "x-remote-ip" | "x-remote-user" => Self::Ours,
-            "x-http-method" | "x-http-method-override" | "x-method-override" | "x-original-uri" | "x-original-url"
-            | "x-rewrite-uri" | "x-rewrite-url" => Self::Override,
+            "cf-connecting-ip"
+            | "client-cert"
+            | "client-cert-chain"
+            | "client-ip"
+            | "fastly-client-ip"
+            | "forwarded"
+            | "remote-addr"
+            | "remote-user"
+            | "true-client-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "x-forwarded"
+            | "x-host"
+            | "x-original-host"
+            | "x-original-forwarded-for"
+            | "x-real-ip"
+            | "x-remote-addr"
+            | "x-remote-ip"
+            | "x-remote-user" => Self::Ours,
+            "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+            | "x-original-uri"
+            | "x-original-url"
+            | "x-rewrite-uri"
+            | "x-rewrite-url" => Self::Override,
             "authorization" | "content-encoding" | "content-length" | "content-type" | "cookie" | "dpop" | "expect"
             | "host" | "trailer" | "via" => Self::Vital,
             name if OURS.iter().any(|start| name.starts_with(start)) => Self::Ours,
@@ -56,7 +84,21 @@ impl Meaning {
     /// Whether a field may stand behind a body: none that says how a message is framed, routed or authenticated (RFC 9110
     /// section 6.5.1), as some readers put trailers among the headers.
     pub(crate) fn may_trail(name: &str) -> bool {
-        Self::of(name) == Self::End && !matches!(name, "age" | "cache-control" | "content-range" | "date" | "expires" | "location" | "range" | "retry-after" | "set-cookie" | "vary" | "warning")
+        Self::of(name) == Self::End
+            && !matches!(
+                name,
+                "age"
+                    | "cache-control"
+                    | "content-range"
+                    | "date"
+                    | "expires"
+                    | "location"
+                    | "range"
+                    | "retry-after"
+                    | "set-cookie"
+                    | "vary"
+                    | "warning"
+            )
     }
 }
 
@@ -98,7 +140,8 @@ mod tests {
         ] {
             assert_eq!(Meaning::of(name), meaning, "{name}");
         }
-        for name in ["chio-subject", "chio_subject", "content-length", "host", "authorization", "x_forwarded_for", "te"] {
+        for name in ["chio-subject", "chio_subject", "content-length", "host", "authorization", "x_forwarded_for", "te"]
+        {
             assert!(!Meaning::may_trail(name), "{name}");
         }
         assert!(Meaning::may_trail("grpc-status") && Meaning::may_trail("content-digest"));

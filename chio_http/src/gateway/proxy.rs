@@ -58,9 +58,9 @@ impl ProxyOptions {
             target,
             keeps_host: false,
             connect_timeout: Duration::from_secs(5),
-            response_timeout: Duration::from_mins(1),
-            idle_timeout: Duration::from_mins(1),
-            tunnel_idle_timeout: Duration::from_mins(10),
+            response_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: Duration::from_secs(600),
             // The servers of Node close after five seconds.
             idle_connection_timeout: Duration::from_secs(4),
             idle_connections: 256,
@@ -89,8 +89,8 @@ impl Proxy {
     pub fn new(options: ProxyOptions, metrics: Metrics) -> Result<Self, NoUpstream> {
         let connections = Connections {
             connect_timeout: options.connect_timeout,
-            idle_connection: options.idle_connection_timeout,
-            idle_connections: options.idle_connections,
+            idle_for: options.idle_connection_timeout,
+            idle_most: options.idle_connections,
             ca_file: options.ca_file.clone(),
         };
         let upstream = Upstream::new(options.target.clone(), &connections)?;
@@ -142,7 +142,7 @@ impl Inner {
         let mut onwards = Request::new(());
         *onwards.method_mut() = parts.method;
         *onwards.uri_mut() = parts.uri;
-        *onwards.headers_mut() = framed(to_upstream(parts.headers, known)?, &body);
+        *onwards.headers_mut() = framed(to_upstream(parts.headers, &known)?, &body);
 
         let started = Instant::now();
         let mut answer = self.send(onwards, body).await?;

@@ -55,7 +55,7 @@ impl Default for ServeOptions {
             max_streams: 100,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_secs(60),
             max_head_bytes: 32 << 10,
             stop_timeout: Duration::from_secs(20),
         }
@@ -186,19 +186,19 @@ async fn connection<S>(
         }
         // RFC 9112 section 6.1: hyper reads such a request by its coding and leaves out its length, where it had both. What
         // is behind it in the connection may be a second request to a reader that does not: nobody reads it.
-        let ends = request.version() == Version::HTTP_11
-            && request.headers().contains_key(hyper::header::TRANSFER_ENCODING);
+        let ends =
+            request.version() == Version::HTTP_11 && request.headers().contains_key(hyper::header::TRANSFER_ENCODING);
+        let is_http1 = request.version() != Version::HTTP_2;
         let refused = admit(&request).err();
         let (mut service, metrics) = (service.clone(), metrics.clone());
         async move {
-            let mut answer = match refused {
-                Some(problem) => metrics.counted(problem.answer()),
-                None => {
-                    std::future::poll_fn(|context| service.poll_ready(context)).await?;
-                    service.call(request.map(Body::coming)).await?
-                }
+            let mut answer = if let Some(problem) = refused {
+                metrics.counted(problem.answer())
+            } else {
+                std::future::poll_fn(|context| service.poll_ready(context)).await?;
+                service.call(request.map(Body::coming)).await?
             };
-            if ends || refused.is_some() && answer.version() != Version::HTTP_2 {
+            if ends || refused.is_some() && is_http1 {
                 close(&mut answer);
             }
             Ok::<_, Infallible>(answer.map(|body| Body::coming(Ending { body, _under_way: under_way })))

@@ -42,7 +42,8 @@ impl std::error::Error for NoTls {}
 pub fn server(chain: &Path, key_pem: &[u8], clients: &ClientCertificates) -> Result<Arc<ServerConfig>, NoTls> {
     let no_key = |_| NoTls {
         what: "the private key is no key in PEM".to_owned(),
-        help: "a key starts with `-----BEGIN PRIVATE KEY-----`; one with a password has to be decrypted first".to_owned(),
+        help: "a key starts with `-----BEGIN PRIVATE KEY-----`; one with a password has to be decrypted first"
+            .to_owned(),
     };
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(no_key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -79,9 +79,9 @@ pub(crate) struct Upstream {
 #[derive(Clone, Debug)]
 pub(crate) struct Connections {
     pub(crate) connect_timeout: Duration,
-    /// How long one may wait for its next request.
-    pub(crate) idle_connection: Duration,
-    pub(crate) idle_connections: usize,
+    /// How long one may wait for its next request, and how many may.
+    pub(crate) idle_for: Duration,
+    pub(crate) idle_most: usize,
     /// The certificates to trust instead of those of the operating system.
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -97,8 +97,8 @@ impl Upstream {
         let connector = connector.enable_http1().wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.idle_connection)
-            .pool_max_idle_per_host(options.idle_connections)
+            .pool_idle_timeout(options.idle_for)
+            .pool_max_idle_per_host(options.idle_most)
             // Only what was never written is given to another connection: hyper gives it back itself. All else is the
             // client's to repeat: the upstream may have acted on it.
             .retry_canceled_requests(true)
@@ -127,23 +127,20 @@ impl Upstream {
 fn tls(target: &Target, options: &Connections) -> Result<rustls::ClientConfig, NoUpstream> {
     let mut roots = rustls::RootCertStore::empty();
     if target.scheme == Scheme::HTTPS {
-        match &options.ca_file {
-            Some(path) => {
-                let failed = |error: &dyn fmt::Display| NoUpstream(format!("the certificates `{}`: {error}", path.display()));
-                for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
-                    let certificate = certificate.map_err(|error| failed(&error))?;
-                    roots.add(certificate).map_err(|error| failed(&error))?;
-                }
-                if roots.is_empty() {
-                    return Err(failed(&"there is none in it"));
-                }
+        if let Some(path) = &options.ca_file {
+            let failed =
+                |error: &dyn fmt::Display| NoUpstream(format!("the certificates `{}`: {error}", path.display()));
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(&error))? {
+                let certificate = certificate.map_err(|error| failed(&error))?;
+                roots.add(certificate).map_err(|error| failed(&error))?;
             }
-            None => {
-                let found = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(found.certs);
-                if roots.is_empty() {
-                    return Err(NoUpstream("there are no certificates to trust on this machine".to_owned()));
-                }
+            if roots.is_empty() {
+                return Err(failed(&"there is none in it"));
+            }
+        } else {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(NoUpstream("there are no certificates to trust on this machine".to_owned()));
             }
         }
     }

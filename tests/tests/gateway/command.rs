@@ -60,7 +60,16 @@ async fn it_serves_what_is_public_and_tells_its_operator_elsewhere() {
     let mut running = Running::start(&place);
     let (gateway, admin) = (running.next("listening"), running.next("admin"));
     assert_eq!(status(&exchange(gateway, "GET /orders/42").await), 200);
-    for request in ["POST /orders/42", "GET /orders", "GET /orders/..", "GET /orders/%2e", "GET /healthz", "GET /readyz", "GET /metrics", "GET //healthz"] {
+    for request in [
+        "POST /orders/42",
+        "GET /orders",
+        "GET /orders/..",
+        "GET /orders/%2e",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /metrics",
+        "GET //healthz",
+    ] {
         let answer = exchange(gateway, request).await;
         assert_eq!(status(&answer), 404, "{request}");
         assert_eq!(values(&answer, "content-type"), ["application/problem+json"]);
@@ -128,19 +137,32 @@ fn what_is_wrong_is_told_with_its_place() {
         (format!("{LISTEN}{good}"), "there is no route"),
         (format!("{LISTEN}{good}{PUBLIC}{PUBLIC}"), "is there twice"),
         (format!("{LISTEN}{good}{PUBLIC}{}", PUBLIC.replace(":id", ":name")), "is there twice"),
-        (format!("{LISTEN}{good}[[route]]\ntool = \"get:/a\"\npublic = true\n"), "line 6…a method is written in capitals"),
+        (
+            format!("{LISTEN}{good}[[route]]\ntool = \"get:/a\"\npublic = true\n"),
+            "line 6…a method is written in capitals",
+        ),
         (format!("{LISTEN}{good}{PUBLIC}scope = \"a\"\n"), "needs no scope"),
         (format!("{LISTEN}[admin]\naddress = \"0.0.0.0:9\"\n{good}{PUBLIC}"), "line 4, column 1…other machines"),
         (
-            format!("{LISTEN}[tls]\ncertificate_file = \"a\"\nprivate_key = \"-----BEGIN s3cr3t-value\"\n{good}{PUBLIC}"),
+            format!(
+                "{LISTEN}[tls]\ncertificate_file = \"a\"\nprivate_key = \"-----BEGIN s3cr3t-value\"\n{good}{PUBLIC}"
+            ),
             "line 6, column 15…named by its file",
         ),
         (
-            format!("{LISTEN}[tls]\ncertificate_file = \"a\"\nprivate_key = \"b\"\nclient_certificates = \"required\"\n{good}{PUBLIC}"),
+            format!(
+                "{LISTEN}[tls]\ncertificate_file = \"a\"\nprivate_key = \"b\"\nclient_certificates = \"required\"\n{good}{PUBLIC}"
+            ),
             "go together",
         ),
-        (format!("{LISTEN}[tls]\ncertificate_file = \"none.pem\"\nprivate_key = \"none.key\"\n{good}{PUBLIC}"), "`none.key` cannot be read"),
-        (format!("{LISTEN}{good}ca_file = \"gateway.toml\"\n{PUBLIC}").replace("http:", "https:"), "there is none in it"),
+        (
+            format!("{LISTEN}[tls]\ncertificate_file = \"none.pem\"\nprivate_key = \"none.key\"\n{good}{PUBLIC}"),
+            "`none.key` cannot be read",
+        ),
+        (
+            format!("{LISTEN}{good}ca_file = \"gateway.toml\"\n{PUBLIC}").replace("http:", "https:"),
+            "there is none in it",
+        ),
         (format!("{}{good}{PUBLIC}", LISTEN.replace("api.example", "API.example")), "line 3, column 10…in lower case"),
         ("[listen".to_owned(), "line 1"),
         (

@@ -77,8 +77,12 @@ async fn trailers_pass_except_those_that_say_who_calls() {
         .await;
     let mut server = next(&mut streams).await;
     let request = server.until("0\r\n").await;
-    let request = if request.contains("content-digest: x") { request } else { request + &server.until("\r\n\r\n").await };
-    assert!(request.contains("content-digest: x") && !request.contains("root") && !request.contains(": 9"), "{request}");
+    let request =
+        if request.contains("content-digest: x") { request } else { request + &server.until("\r\n\r\n").await };
+    assert!(
+        request.contains("content-digest: x") && !request.contains("root") && !request.contains(": 9"),
+        "{request}"
+    );
     server
         .write(
             "HTTP/1.1 200 OK\r\nTrailer: Grpc-Status, Chio-Receipt\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\
@@ -95,7 +99,9 @@ async fn a_client_that_waits_to_go_on_is_told_to() {
     let (upstream, seen) = recorder(OK).await;
     let gateway = Gateway::before(upstream).await;
     let mut client = gateway.connect().await;
-    client.write("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n\r\n").await;
+    client
+        .write("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n\r\n")
+        .await;
     assert_eq!(client.until("\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
     client.write("body").await;
     assert!(client.rest().await.ends_with("ok"));
@@ -177,11 +183,13 @@ async fn nobody_is_waited_for_without_end() {
     let answer = gateway.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert_eq!(status(&answer), 504);
     assert_eq!(values(&answer, "content-type"), ["application/problem+json"]);
-    let answer = gateway.exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1").await;
+    let answer =
+        gateway.exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nConnection: close\r\n\r\n1").await;
     assert_eq!(status(&answer), 504);
 
     // The client's body does not go on.
-    let answer = gateway.exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nConnection: close\r\n\r\n1").await;
+    let answer =
+        gateway.exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nConnection: close\r\n\r\n1").await;
     assert_eq!(status(&answer), 408);
 
     // The answer does not go on.

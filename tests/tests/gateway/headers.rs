@@ -121,7 +121,14 @@ async fn where_it_came_from_is_said_by_us_alone() {
 async fn a_request_that_asks_to_be_read_as_another_is_refused() {
     let (upstream, seen) = recorder(OK).await;
     let gateway = Gateway::before(upstream).await;
-    for name in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X_HTTP_Method_Override", "X-Original-URL", "X-Rewrite-URL"] {
+    for name in [
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X_HTTP_Method_Override",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+    ] {
         let answer = gateway.exchange(&format!("POST / HTTP/1.1\r\n{CLOSE}{name}: DELETE\r\n\r\n")).await;
         assert_eq!(status(&answer), 400, "{name}");
         assert_eq!(values(&answer, "content-type"), ["application/problem+json"]);

@@ -11,7 +11,8 @@ use crate::harness::{Gateway, OK, Options, recorder, status, values};
 
 /// Whether a program is there. Where it is not, it is said that the test was not run.
 fn has(program: &str) -> bool {
-    let there = Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).status();
+    let there =
+        Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null()).status();
     if there.is_err() {
         println!("not run: there is no {program}");
     }
@@ -52,7 +53,9 @@ fn certificates() -> &'static Path {
 /// What curl prints, headers too; none where it got no answer.
 async fn curl(words: &[&str]) -> Option<String> {
     let mut curl = tokio::process::Command::new("curl");
-    curl.args(["-sS", "-i", "--max-time", "20", "--noproxy", "*", "--cacert", "ca.pem"]).args(words).current_dir(certificates());
+    curl.args(["-sS", "-i", "--max-time", "20", "--noproxy", "*", "--cacert", "ca.pem"])
+        .args(words)
+        .current_dir(certificates());
     let done = curl.output().await.unwrap();
     done.status.success().then(|| String::from_utf8_lossy(&done.stdout).replace("HTTP/2 ", "HTTP/2.0 "))
 }

@@ -8,25 +8,55 @@ async fn no_second_request_is_read_out_of_a_body() {
     let second = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
     let chunked = format!("{:x}\r\n{second}\r\n0\r\n\r\n", second.len());
     for (what, request) in [
-        ("CL.TE", format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{second}")),
-        ("TE.CL", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{chunked}")),
+        (
+            "CL.TE",
+            format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{second}"
+            ),
+        ),
+        (
+            "TE.CL",
+            format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n{chunked}"),
+        ),
         ("TE alone", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{second}")),
-        ("two lengths", format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 36\r\n\r\n{second}")),
+        (
+            "two lengths",
+            format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 36\r\n\r\n{second}"),
+        ),
         ("a list of lengths", format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0, 36\r\n\r\n{second}")),
         ("a signed length", format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +0\r\n\r\n{second}")),
         ("a negative length", format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n{second}")),
-        ("TE twice", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{chunked}")),
+        (
+            "TE twice",
+            format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{chunked}"
+            ),
+        ),
         ("TE coded", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n{chunked}")),
         ("TE gzip", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n{chunked}")),
         ("TE with a tab", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\u{b}chunked\r\n\r\n{chunked}")),
         ("TE in 1.0", format!("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}")),
         ("TE after a space", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n{chunked}")),
-        ("a folded line", format!("POST / HTTP/1.1\r\nHost: a\r\nX: 1\r\n Transfer-Encoding: chunked\r\n\r\n{chunked}")),
+        (
+            "a folded line",
+            format!("POST / HTTP/1.1\r\nHost: a\r\nX: 1\r\n Transfer-Encoding: chunked\r\n\r\n{chunked}"),
+        ),
         ("a bare CR", format!("POST / HTTP/1.1\r\nHost: a\r\nX: 1\rTransfer-Encoding: chunked\r\n\r\n{chunked}")),
         ("a NUL", format!("POST / HTTP/1.1\r\nHost: a\r\nX: \0\r\nContent-Length: 0\r\n\r\n")),
-        ("a bad chunk size", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x24\r\n{second}\r\n0\r\n\r\n")),
-        ("a huge chunk size", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000000\r\n{second}\r\n0\r\n\r\n")),
-        ("a chunk without its end", format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nXX\r\n0\r\n\r\n{second}")),
+        (
+            "a bad chunk size",
+            format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x24\r\n{second}\r\n0\r\n\r\n"),
+        ),
+        (
+            "a huge chunk size",
+            format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n10000000000000000\r\n{second}\r\n0\r\n\r\n"
+            ),
+        ),
+        (
+            "a chunk without its end",
+            format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nXX\r\n0\r\n\r\n{second}"),
+        ),
     ] {
         let (upstream, seen) = recorder(OK).await;
         let gateway = Gateway::before(upstream).await;

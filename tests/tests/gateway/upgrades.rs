@@ -64,7 +64,10 @@ async fn nothing_but_a_websocket_is_asked_for() {
         assert!(values(&seen, "upgrade").is_empty() && values(&seen, "connection").is_empty(), "{seen}");
     }
     let (upstream, seen) = recorder(OK).await;
-    let request = OPEN.replace("GET", "POST").replace("keep-alive", "close").replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi");
+    let request = OPEN
+        .replace("GET", "POST")
+        .replace("keep-alive", "close")
+        .replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi");
     assert_eq!(status(&Gateway::before(upstream).await.exchange(&request).await), 200);
     assert!(values(&seen.lock().unwrap().join(""), "upgrade").is_empty());
 }
