@@ -6,6 +6,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::body::Body;
+use crate::decided::Decided;
 use crate::failure::Failure;
 use crate::scheme::HttpScheme;
 
@@ -44,10 +45,17 @@ struct Problem<'a> {
 }
 
 /// RFC 9457.
-fn problem(status: StatusCode, code: &str, title: &str, detail: Option<&str>, error: Option<&str>) -> Response<Body> {
+fn problem(
+    status: StatusCode,
+    code: &'static str,
+    title: &str,
+    detail: Option<&str>,
+    error: Option<&str>,
+) -> Response<Body> {
     let problem = Problem { code, detail, error, status: status.as_u16(), title, r#type: "about:blank" };
     let mut response = Response::new(Body::whole(serde_json::to_vec(&problem).unwrap_or_default()));
     *response.status_mut() = status;
+    response.extensions_mut().insert(Decided { scheme: "none", is_allowed: false, code });
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -96,6 +104,13 @@ impl Denied<'_> {
         let is_ours = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
         let error = error.filter(|_| !is_ours);
         let mut response = problem(status, self.denial.code(), self.denial.public(), None, error);
+        if let Some(scheme) = self.scheme {
+            response.extensions_mut().insert(Decided {
+                scheme: scheme.name(),
+                is_allowed: false,
+                code: self.denial.code(),
+            });
+        }
         let headers = response.headers_mut();
         if is_ours {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECS.into());

@@ -22,6 +22,7 @@ use crate::audit::{Audit, AuditEvent, TracedAudit, event_of};
 use crate::body::{Body, BodyError};
 use crate::caller::Caller;
 use crate::client_certificate::ClientCertificate;
+use crate::decided::Decided;
 use crate::denied::{Denied, NONCE, Refusal};
 use crate::failure::Failure;
 use crate::origin::Origin;
@@ -40,7 +41,7 @@ pub const BODY_LIMIT: usize = 1 << 20;
 pub enum GuardError {
     /// A service is reached at no origin.
     NoOrigin,
-    /// There is no scheme.
+    /// There is no scheme, and a route that is not open to everybody.
     NoScheme,
     /// Two schemes have the same name or the same word.
     SameScheme(&'static str),
@@ -50,7 +51,7 @@ impl fmt::Display for GuardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoOrigin => f.write_str("the service has no origin"),
-            Self::NoScheme => f.write_str("there is no scheme"),
+            Self::NoScheme => f.write_str("there is no scheme, and a route that is not open to everybody"),
             Self::SameScheme(name) => write!(f, "two schemes are called `{name}`"),
         }
     }
@@ -103,7 +104,7 @@ impl HttpGuard {
         audit: impl Audit + 'static,
     ) -> Result<Self, GuardError> {
         let tool_server = service.origins.first().ok_or(GuardError::NoOrigin)?.as_str().to_owned();
-        if schemes.is_empty() {
+        if schemes.is_empty() && !service.routes.iter().all(Route::is_public) {
             return Err(GuardError::NoScheme);
         }
         for (index, scheme) in schemes.iter().enumerate() {
@@ -128,6 +129,9 @@ impl HttpGuard {
         let (target, origin) = shape(parts, &guard.service.origins).map_err(Refusal::answer)?;
         let route = guard.service.routes.find(parts.method.as_str(), target.path());
         let route = route.ok_or_else(|| Refusal::Unknown.answer())?;
+        if route.is_public() {
+            return Ok(Admitted { decided: None, body: Body::coming(body), nonce: None });
+        }
 
         let (scheme, opened) = self.open(parts, target, origin, route).await;
         let covers_body = opened.as_ref().is_ok_and(|opened| opened.covers_body() || route.requires_digest());
@@ -166,7 +170,7 @@ impl HttpGuard {
                     attempt.opened.as_ref().is_ok_and(|opened| now.is_some_and(|now| opened.renews_nonce(now)));
                 let nonce = scheme.filter(|_| renewed).and_then(|scheme| scheme.new_nonce(now?));
                 let caller = caller(&call, scheme, told);
-                Ok(Admitted { caller, body, nonce, pending: Pending::new(call) })
+                Ok(Admitted { decided: Some((caller, Pending::new(call))), body, nonce })
             }
             Err(denied) => {
                 let failure = attempt.failure.get();
@@ -209,10 +213,10 @@ impl HttpGuard {
 
 /// A request that is let through.
 struct Admitted {
-    caller: Caller,
+    /// Nothing for a route that is open to everybody.
+    decided: Option<(Caller, Pending)>,
     body: Body,
     nonce: Option<String>,
-    pending: Pending,
 }
 
 /// What is told of a caller is told of one that is proven alone.
@@ -334,10 +338,14 @@ where
                 Ok(admitted) => admitted,
                 Err(answer) => return Ok(answer),
             };
-            let Admitted { caller, body, nonce, mut pending } = admitted;
+            let Admitted { decided, body, nonce } = admitted;
+            let Some((caller, mut pending)) = decided else {
+                return Ok(inner.call(Request::from_parts(parts, body)).await?.map(Body::coming));
+            };
             // A service that never sees a credential cannot lose or relay it.
             parts.headers.remove(AUTHORIZATION);
             parts.headers.remove(PROOF);
+            let decided = Decided { scheme: caller.scheme, is_allowed: true, code: "" };
             parts.extensions.insert(caller);
             let is_head = parts.method == Method::HEAD;
             let response = inner.call(Request::from_parts(parts, body)).await?;
@@ -347,6 +355,7 @@ where
                 pending.finish(status, None);
             }
             let mut response = response.map(|body| Body::coming(Watched::new(body, pending, status, is_head)));
+            response.extensions_mut().insert(decided);
             if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
                 response.headers_mut().insert(NONCE, nonce);
             }

@@ -6,6 +6,8 @@ mod body;
 
 mod caller;
 
+mod decided;
+
 mod client_certificate;
 
 pub mod target;
@@ -44,8 +46,11 @@ mod outcome;
 
 pub mod layer;
 
+pub mod gateway;
+
 pub use self::body::{Body, BodyError};
 pub use self::caller::Caller;
 pub use self::client_certificate::ClientCertificate;
+pub use self::decided::Decided;
 pub use self::layer::{GuardLayer, Guarded, GuardedService, HttpGuard};
 pub use self::rfc9449::Rfc9449;

@@ -17,6 +17,7 @@ pub struct Route {
     scope: Option<String>,
     subcap: Option<String>,
     digest: bool,
+    public: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +82,15 @@ impl Route {
         }
         check_path(path).map_err(|_| wrong())?;
         let template = text.to_owned();
-        Ok(Self { template, method_bytes: method.len(), segments, scope: None, subcap: None, digest: false })
+        Ok(Self {
+            template,
+            method_bytes: method.len(),
+            segments,
+            scope: None,
+            subcap: None,
+            digest: false,
+            public: false,
+        })
     }
 
     /// The same route for tokens alone that have this scope.
@@ -105,6 +114,13 @@ impl Route {
         self
     }
 
+    /// The same route for everybody: nothing is verified, and nothing recorded.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.public = true;
+        self
+    }
+
     /// The name of the tool: the method and the template.
     pub fn tool_name(&self) -> &str {
         &self.template
@@ -123,6 +139,11 @@ impl Route {
     /// Whether the proof must cover the body.
     pub fn requires_digest(&self) -> bool {
         self.digest
+    }
+
+    /// Whether it is open to everybody.
+    pub fn is_public(&self) -> bool {
+        self.public
     }
 
     fn method(&self) -> &str {
@@ -207,6 +228,11 @@ impl Routes {
     /// The route of a request. The method is compared exactly, `HEAD` is not `GET`.
     pub fn find(&self, method: &str, path: &str) -> Option<&Route> {
         self.by_method.get(method)?.iter().find(|route| route.matches(path))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.by_method.values().flatten()
     }
 
     /// The route of that tool name.

@@ -7,6 +7,9 @@ mod calls;
 #[cfg(unix)]
 mod mcp;
 
+#[cfg(unix)]
+mod gateway;
+
 mod config;
 
 mod show;
@@ -20,6 +23,8 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use self::calls::{Call, CallArgs, Sign, Verify};
 pub(crate) use self::config::Config;
+#[cfg(unix)]
+pub(crate) use self::gateway::Gateway;
 #[cfg(unix)]
 pub(crate) use self::mcp::{
     ClientName, DenyAsName, Front, Mcp, McpConfig, McpExec, McpGuard, McpSign, McpTools, ModeName,
@@ -95,6 +100,14 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(subcommand)]
     Mcp(Mcp),
+    /// Stand before an HTTP API: a reverse proxy, in which the kernel decides
+    ///
+    /// It passes requests on to one upstream: bodies as they come, server-sent events and WebSockets too. It takes out what a
+    /// client says of who it is, and says it itself. At an address of its own it tells an operator of its health and its
+    /// counts. It ends when it is told to by SIGTERM or SIGINT, and what is under way by then is finished.
+    #[cfg(unix)]
+    #[command(after_help = gateway::EXAMPLE)]
+    Gateway(Gateway),
     /// Say what a denial code means, and what to do about it
     Explain(Explain),
     /// Print the completions of a shell

@@ -21,6 +21,9 @@ mod keygen;
 mod man;
 
 #[cfg(unix)]
+mod gateway;
+
+#[cfg(unix)]
 mod mcp;
 
 mod next;
@@ -59,6 +62,8 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Config(args) => config::run(&args, printer),
         #[cfg(unix)]
         Command::Mcp(args) => mcp::run(args, printer),
+        #[cfg(unix)]
+        Command::Gateway(args) => gateway::run(&args, printer),
         Command::Explain(args) => explain::run(&args, printer),
         Command::Completions(args) => completions::run(&args, printer),
         Command::Man(args) => man::run(&args, printer),
@@ -70,6 +75,22 @@ fn at(at: Option<u64>) -> Result<u64, Failure> {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs());
     let at = at.or_else(now).filter(|at| *at <= chio_core::time::MAX_UNIX_SECONDS);
     at.ok_or_else(|| Failure::new("no usable time", "set the clock of this machine, or give --at in Unix seconds"))
+}
+
+/// What happens is told on standard error: the names of tools, codes and keys, and no value.
+#[cfg(unix)]
+fn log() {
+    use std::io::IsTerminal as _;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let logged = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .without_time()
+        .try_init();
+    // It can only be that there is a log already.
+    drop(logged);
 }
 
 fn random() -> Result<String, Failure> {

@@ -15,12 +15,12 @@ mod sign;
 mod tools;
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 
 use chio_mcp::Relay;
 use chio_mcp::http::{Front, HttpError};
 use chio_mcp::process::{self, Patience};
 
+use super::log;
 use crate::args::{Front as FrontArgs, Mcp};
 use crate::exit::{Exit, Failure};
 use crate::print::Printer;
@@ -44,20 +44,6 @@ fn not_standard_input(source: Option<&Source>) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// What happens is told on standard error, where clients keep it: the names of tools, codes and keys, and no value.
-fn log() {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let logged = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .with_target(false)
-        .without_time()
-        .try_init();
-    // It can only be that there is a log already.
-    drop(logged);
 }
 
 /// What stands on the two sides of a relay.

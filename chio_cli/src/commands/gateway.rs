@@ -1,0 +1,290 @@
+//! `chio gateway`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chio_http::access_token::{AccessTokens, Issuer};
+use chio_http::dpop::ProofRules;
+use chio_http::gateway::config::{self, AdminAt, Clients, Config, Host, Listen, Reference, Required, Tls, UpstreamAt};
+use chio_http::gateway::{
+    Admin, ClientCertificates, Metered, Metrics, Proxy, ProxyOptions, Readiness, ServeOptions, Target, serve,
+    tls_server,
+};
+use chio_http::jws::Alg;
+use chio_http::keys::{Keys, Refresh};
+use chio_http::origin::Origin;
+use chio_http::scheme::HttpScheme;
+use chio_http::server_nonce::ServerNonces;
+use chio_http::{GuardLayer, Guarded, GuardedService, HttpGuard, Rfc9449};
+use chio_kernel::config::Mode;
+use chio_kernel::store::RevocationStore;
+use chio_kernel::{Kernel, Settings, Stores};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use toml::Spanned;
+use tower_layer::Layer as _;
+use zeroize::Zeroizing;
+
+use super::{at, log};
+use crate::args::Gateway;
+use crate::exit::{Exit, Failure};
+use crate::files;
+use crate::print::{GREEN, Printer, RESET};
+use crate::source::{Source, place_in};
+use crate::state::{self, Place};
+
+const WHAT: &str = "the configuration";
+const MAX_CONFIG_BYTES: usize = 1 << 20;
+const MAX_PEM_BYTES: usize = 1 << 20;
+
+pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
+    let config = read(&args.config)?;
+    let options = serve_options(&config)?;
+    let metrics = Metrics::default();
+    let proxy = Proxy::new(proxy_options(config.upstream.get_ref()), metrics.clone()).map_err(|error| {
+        Failure::new(error, "name the file of who signs its certificate as `ca_file` in [upstream], in PEM")
+    })?;
+    let key = config.kernel.key.as_ref().map(|key| files::read_key(&source(key))).transpose()?;
+    if args.check {
+        let (routes, address) = (config.route.len(), config.listen.address);
+        let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
+        printer.answer(&value, &format!("{GREEN}ok{RESET}     {routes} routes\n"))?;
+        return Ok(Exit::Done);
+    }
+    log();
+    let mut settings = Settings::default();
+    if let Some(rfc9449) = &config.rfc9449 {
+        settings.dpop.proof_ttl_secs = rfc9449.get_ref().proof_ttl_secs.seconds();
+        settings.dpop.max_clock_skew_secs = rfc9449.get_ref().clock_skew_secs.seconds();
+    }
+    let mut builder = Kernel::builder();
+    let mut stores = Stores::default();
+    let key = match place(&config) {
+        None => key,
+        Some(place) => {
+            let (kept, key) = state::of_kernel(&place, key, &settings, at(None)?)?;
+            stores = kept;
+            Some(key)
+        }
+    };
+    if let Some(key) = key {
+        builder = builder.signing_key(key);
+    }
+    let mode = match config.kernel.mode {
+        config::Mode::Enforce => Mode::Enforce,
+        config::Mode::Report => Mode::Report,
+        config::Mode::Off => Mode::Off,
+    };
+    let revocations = Arc::clone(&stores.revocations);
+    let origin = config.listen.origin.as_str();
+    let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
+    let kernel = kernel.map_err(|error| Failure::new(error, "set the clock of this machine"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
+    let readiness = readiness(revocations, config.upstream.get_ref());
+    // Keys that are fetched are kept fresh by the runtime.
+    let guard = runtime.block_on(async { guard(&config, &kernel) })?;
+    let service = Metered::new(guard.layer(proxy), metrics.clone());
+    let served = runtime.block_on(listen(&config, options, service, metrics, readiness));
+    // Tunnels, and what was cut off.
+    runtime.shutdown_background();
+    if let Err(error) = pollster::block_on(kernel.flush()) {
+        printer.warning(&format!("the last receipt cannot be written: {error}"), "check the disk of the state");
+    }
+    served
+}
+
+/// The guard around the proxy: nothing reaches that but through this.
+fn guard(config: &Config, kernel: &Kernel) -> Result<GuardLayer, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::new(format!("{WHAT}: {error}"), "see docs/guides/http.md");
+    let own = Origin::parse(config.listen.origin.as_str()).map_err(|error| wrong(&error))?;
+    let scheme = if own.is_https() { "https" } else { "http" };
+    let others = config.listen.hosts.iter().map(|host| Origin::parse(&format!("{scheme}://{host}")));
+    let mut origins = vec![own];
+    origins.extend(others.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?);
+    let body_limit = config.listen.max_covered_body_bytes.size();
+    let routes = config.routes().map_err(|error| wrong(&error))?;
+    let mut schemes: Vec<Box<dyn HttpScheme>> = Vec::new();
+    if let Some(rfc9449) = &config.rfc9449 {
+        schemes.push(Box::new(of_rfc9449(rfc9449.get_ref(), kernel)?));
+    }
+    let service = GuardedService { origins, routes, body_limit };
+    HttpGuard::new(kernel.clone(), service, schemes).map(GuardLayer::new).map_err(|error| wrong(&error))
+}
+
+fn of_rfc9449(config: &config::Rfc9449, kernel: &Kernel) -> Result<Rfc9449, Failure> {
+    let issuers = config.issuer.iter().map(|issuer| {
+        let refresh = Refresh { every: Duration::from_secs(issuer.jwks_refresh_secs.seconds()), ..Refresh::default() };
+        let keys = match (&issuer.jwks_file, &issuer.jwks_url) {
+            (Some(path), _) => Keys::file(path, refresh),
+            (_, url) => Keys::url(url.as_deref().unwrap_or_default(), refresh),
+        };
+        let help = "name the file, or the https URL, where the issuer's public keys are as a JWK Set";
+        let keys = keys.map_err(|error| Failure::new(format!("the keys of `{}`: {error}", issuer.iss), help))?;
+        keys.keep_fresh();
+        let (name, audiences, algs) = (issuer.iss.clone(), vec![issuer.aud.clone()], Alg::OF_ISSUERS.to_vec());
+        Ok(Issuer { name, audiences, algs, keys })
+    });
+    let issuers = issuers.collect::<Result<Vec<_>, Failure>>()?;
+    let nonces = ServerNonces::new(kernel.clone(), config.server_nonce);
+    let nonces = nonces.map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
+    let rules = ProofRules {
+        max_age_secs: config.proof_ttl_secs.seconds(),
+        max_ahead_secs: config.clock_skew_secs.seconds(),
+        content_digest: config.require.contains(&Required::ContentDigest),
+        htq: config.require.contains(&Required::Htq),
+        ..ProofRules::default()
+    };
+    Ok(Rfc9449::new(AccessTokens::new(issuers), rules, Arc::new(nonces)))
+}
+
+fn read(source: &Source) -> Result<Config, Failure> {
+    let bytes = source.read(WHAT, MAX_CONFIG_BYTES)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| Failure::new(format!("{WHAT} {source} is not a text"), "it is TOML, in UTF-8"))?;
+    Config::parse(text).map_err(|error| {
+        let place = error.at.map_or_else(String::new, |at| format!(", {}", place_in(text, at)));
+        Failure::new(format!("{WHAT} {source}{place}: {}", error.what), error.help)
+    })
+}
+
+fn source(reference: &Reference) -> Source {
+    reference.as_str().parse().unwrap_or(Source::StandardInput)
+}
+
+fn place(config: &Config) -> Option<Place> {
+    let state = config.kernel.state.as_deref().filter(|state| *state != "memory")?;
+    Some(if state.starts_with("env:") { Place::read(state) } else { Place::of(state, "hidden") })
+}
+
+fn proxy_options(upstream: &UpstreamAt) -> ProxyOptions {
+    ProxyOptions {
+        target: upstream.url.0.clone(),
+        keeps_host: upstream.host == Host::Keep,
+        connect_timeout: upstream.connect_timeout_ms.duration(),
+        response_timeout: upstream.response_timeout_ms.duration(),
+        idle_timeout: upstream.idle_timeout_ms.duration(),
+        tunnel_idle_timeout: upstream.websocket_idle_timeout_ms.duration(),
+        idle_connection_timeout: upstream.idle_connection_timeout_ms.duration(),
+        idle_connections: upstream.idle_connections.size(),
+        max_body_bytes: u64::from(upstream.max_body_bytes.count()),
+        ca_file: upstream.ca_file.clone(),
+    }
+}
+
+fn serve_options(config: &Config) -> Result<ServeOptions, Failure> {
+    let Listen { max_connections, max_streams, max_head_bytes, .. } = config.listen;
+    Ok(ServeOptions {
+        tls: config.tls.as_ref().map(Spanned::get_ref).map(tls).transpose()?,
+        max_connections: max_connections.size(),
+        max_streams: max_streams.count(),
+        handshake_timeout: config.listen.handshake_timeout_ms.duration(),
+        head_timeout: config.listen.head_timeout_ms.duration(),
+        idle_timeout: config.listen.idle_timeout_ms.duration(),
+        max_head_bytes: max_head_bytes.size(),
+        stop_timeout: config.listen.stop_timeout_ms.duration(),
+    })
+}
+
+fn tls(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    let key = source(&tls.private_key);
+    if let Source::File(path) = &key {
+        files::check_private(path)?;
+    }
+    let pem = Zeroizing::new(key.read("the private key of TLS", MAX_PEM_BYTES)?);
+    let clients = match (tls.client_certificates, &tls.client_ca_file) {
+        (Clients::Required, Some(path)) => ClientCertificates::Required(path.clone()),
+        (Clients::Optional, Some(path)) => ClientCertificates::Optional(path.clone()),
+        _ => ClientCertificates::None,
+    };
+    tls_server(&tls.certificate_file, &pem, &clients).map_err(|error| Failure::new(&error, &error.help))
+}
+
+/// Whether requests could be decided and answered: the state and the upstream can be reached.
+fn readiness(revocations: Arc<dyn RevocationStore>, upstream: &UpstreamAt) -> Readiness {
+    let (target, patience): (Target, Duration) = (upstream.url.0.clone(), upstream.connect_timeout_ms.duration());
+    Arc::new(move || {
+        let (revocations, (host, port)) = (Arc::clone(&revocations), target.host_and_port());
+        Box::pin(async move {
+            let some = [chio_core::digest::Digest::of(b"readyz")];
+            if revocations.first_revoked(&some).await.is_err() {
+                return Err("the state cannot be reached".to_owned());
+            }
+            match tokio::time::timeout(patience, tokio::net::TcpStream::connect((host.as_str(), port))).await {
+                Ok(Ok(_)) => Ok(()),
+                _ => Err("the upstream cannot be reached".to_owned()),
+            }
+        })
+    })
+}
+
+async fn listen(
+    config: &Config,
+    options: ServeOptions,
+    service: Metered<Guarded<Proxy>>,
+    metrics: Metrics,
+    readiness: Readiness,
+) -> Result<Exit, Failure> {
+    let (stop, mut stopped) = watch::channel(false);
+    let listener = bind(config.listen.address).await?;
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let admin = match config.admin.as_ref().map(Spanned::get_ref) {
+        None => None,
+        Some(AdminAt { address, .. }) => Some(bind(*address).await?),
+    };
+    announce("listening", scheme, &listener);
+    let operator = admin.map(|listener| {
+        announce("admin", "http", &listener);
+        let admin = Admin::new(metrics.clone(), readiness, Duration::from_secs(5));
+        let limits =
+            ServeOptions { max_connections: 64, stop_timeout: Duration::from_secs(1), ..ServeOptions::default() };
+        let mut stopped = stopped.clone();
+        // It answers until the last request is done, so that its health is not asked of a process that is told to end.
+        tokio::spawn(serve(listener, limits, admin, Metrics::default(), async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }))
+    });
+    let ended = serve(listener, options, service, metrics, async {
+        end().await;
+        tracing::info!("told to stop");
+    })
+    .await;
+    if ended.cut_off > 0 {
+        tracing::warn!("{} connections were cut off", ended.cut_off);
+    }
+    let _ = stop.send(true);
+    let _ = stopped.changed().await;
+    if let Some(operator) = operator {
+        let _ = operator.await;
+    }
+    Ok(Exit::Done)
+}
+
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let help = "name an address of this machine, and a port that is free; 0 stands for any";
+        Failure::new(format!("{address} cannot be listened at: {error}"), help)
+    })
+}
+
+fn announce(what: &str, scheme: &str, listener: &TcpListener) {
+    if let Ok(address) = listener.local_addr() {
+        crate::print::aside(&format!("{what} on {scheme}://{address}\n"));
+    }
+}
+
+/// The process is told to end.
+async fn end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let on = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = on(SignalKind::terminate()) => {}
+        () = on(SignalKind::interrupt()) => {}
+    }
+}

@@ -1,0 +1,42 @@
+//! The reverse proxy: listeners, one upstream, and what an operator sees of them.
+//!
+//! ```text
+//! serve ─▶ Metered ─▶ the guard, a layer ─▶ Proxy ─▶ the upstream
+//! serve ─▶ Admin                                          (another address)
+//! ```
+
+mod problem;
+
+mod names;
+
+mod peer;
+
+mod headers;
+
+mod admit;
+
+mod flow;
+
+mod upstream;
+
+mod tunnel;
+
+mod metrics;
+
+mod proxy;
+
+pub mod config;
+
+mod tls;
+
+mod serve;
+
+mod admin;
+
+pub use self::admin::{Admin, Readiness};
+pub use self::metrics::{Metered, Metrics};
+pub use self::peer::Peer;
+pub use self::proxy::{Proxy, ProxyOptions};
+pub use self::serve::{ServeOptions, Stopped, serve};
+pub use self::tls::{ClientCertificates, NoTls, server as tls_server};
+pub use self::upstream::{NoUpstream, Target};
