@@ -24,6 +24,8 @@ pub mod dpop;
 
 pub mod keys;
 
+pub mod issuer;
+
 pub mod access_token;
 
 pub mod server_nonce;
@@ -33,6 +35,8 @@ pub mod failure;
 pub mod scheme;
 
 pub mod rfc9449;
+
+pub mod ekey;
 
 mod denied;
 
