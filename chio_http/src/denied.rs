@@ -100,7 +100,10 @@ impl Denied<'_> {
             Some(Failure::Request(_)) => StatusCode::BAD_REQUEST,
             _ => status(self.denial),
         };
-        let error = self.scheme.and_then(|scheme| scheme.error(self.failure, self.denial));
+        let error = match self.failure {
+            Some(Failure::Request(_)) => Some("invalid_request"),
+            failure => self.scheme.and_then(|scheme| scheme.error(failure, self.denial)),
+        };
         let is_ours = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
         let error = error.filter(|_| !is_ours);
         let mut response = problem(status, self.denial.code(), self.denial.public(), None, error);

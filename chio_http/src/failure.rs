@@ -5,8 +5,8 @@ use std::fmt;
 use chio_core::error::excerpt;
 use chio_kernel::denial::{Binding, Denial, Step};
 
-use crate::access_token::TokenError;
 use crate::dpop::ProofError;
+use crate::issuer::TokenError;
 
 /// Why a scheme refuses what was presented.
 #[derive(Clone, Debug, PartialEq, Eq)]

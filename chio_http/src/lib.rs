@@ -26,6 +26,8 @@ pub mod dpop;
 
 pub mod keys;
 
+pub mod issuer;
+
 pub mod access_token;
 
 pub mod server_nonce;
@@ -35,6 +37,8 @@ pub mod failure;
 pub mod scheme;
 
 pub mod rfc9449;
+
+pub mod ekey;
 
 mod denied;
 

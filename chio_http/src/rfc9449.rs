@@ -8,10 +8,11 @@ use chio_kernel::denial::Denial;
 use chio_kernel::scheme::Claims;
 use hyper::HeaderMap;
 
-use crate::access_token::{AccessToken, AccessTokens, TokenError};
+use crate::access_token::{AccessToken, AccessTokens};
 use crate::client_certificate::ClientCertificate;
 use crate::dpop::{Asked, Proof, ProofError, ProofRules};
 use crate::failure::Failure;
+use crate::issuer::TokenError;
 use crate::jwk::Thumbprint;
 use crate::scheme::{HttpScheme, Opened, Presented, Told, granted};
 use crate::server_nonce::ServerNonces;

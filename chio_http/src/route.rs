@@ -150,6 +150,11 @@ impl Route {
         self.template.get(..self.method_bytes).unwrap_or_default()
     }
 
+    /// Whether a request is of it.
+    pub fn is_of(&self, method: &str, path: &str) -> bool {
+        self.method() == method && self.matches(path)
+    }
+
     fn matches(&self, path: &str) -> bool {
         let mut rest = path.strip_prefix('/');
         for segment in &self.segments {

@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 
 use chio_core::crypto::{Keypair, SigningBackend};
 use chio_core::receipt::{Event, OutcomeStatus, Receipt};
-use chio_http::access_token::{AccessTokens, Issuer};
+use chio_http::access_token::AccessTokens;
 use chio_http::dpop::{ProofClaims, ProofRules};
+use chio_http::issuer::Issuer;
 use chio_http::jwk::{Jwk, public_jwk};
 use chio_http::jws::{self, Alg};
 use chio_http::keys::Keys;
