@@ -31,15 +31,20 @@ pub mod config;
 
 mod tls;
 
+mod limits;
+
+mod connection;
+
 mod serve;
 
 mod admin;
 
 pub use self::admin::{Admin, Readiness};
+pub use self::limits::ServeOptions;
 pub use self::metrics::{Decided, Metered, Metrics};
 pub use self::peer::Peer;
 pub use self::proxy::{Proxy, ProxyOptions};
 pub use self::public::{PublicLayer, PublicOnly, PublicRoute};
-pub use self::serve::{ServeOptions, Stopped, serve};
+pub use self::serve::{Stopped, serve};
 pub use self::tls::{ClientCertificates, NoTls, server as tls_server};
 pub use self::upstream::{NoUpstream, Target};
