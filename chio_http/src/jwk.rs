@@ -166,6 +166,17 @@ pub fn public_jwk(key: &PublicKey) -> String {
     }
 }
 
+/// Keys as an issuer publishes them: a JWK Set in which each has its thumbprint as `kid`.
+/// Fails where one is none.
+pub fn jwks(keys: &[PublicKey]) -> Result<String, JwkError> {
+    let named = |key: &PublicKey| {
+        let kid = Jwk::of(key)?.thumbprint();
+        Ok(public_jwk(key).replacen('{', &format!(r#"{{"kid":"{kid}","use":"sig","#), 1))
+    };
+    let keys = keys.iter().map(named).collect::<Result<Vec<_>, JwkError>>()?;
+    Ok(format!(r#"{{"keys":[{}]}}"#, keys.join(",")))
+}
+
 /// The digest that names a key: RFC 7638, and `jkt` of RFC 9449 section 6.1. Or a certificate: RFC 8705 section 3.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Thumbprint(pub Digest);

@@ -98,6 +98,10 @@ fn main() {
     {
         return gateway(address, upstream);
     }
+    // `cargo test --all-targets` runs it to see that it runs, and no longer.
+    if words.iter().any(|word| word == "--test") {
+        return;
+    }
     for program in ["nginx", "wrk"] {
         if Command::new(program).arg("-v").output().is_err() {
             println!("not run: there is no {program}");

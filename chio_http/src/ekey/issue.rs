@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use chio_core::canonical::{self, Json, Limits, Object};
-use chio_core::crypto::{SigningBackend, random_hex};
+use chio_core::crypto::{PublicKey, SigningBackend, random_hex};
 use chio_core::digest::Digest;
 use chio_kernel::clock::Clock;
 use hyper::body::{Body as HttpBody, Bytes};
@@ -133,11 +133,9 @@ impl EKeyIssuer {
         Ok(Self(Arc::new(Inner { name: name.into(), key, kid, clients, clock, mac })))
     }
 
-    /// Its keys, as a service that trusts it reads them: a JWK Set.
-    pub fn jwks(&self) -> String {
-        let jwk = crate::jwk::public_jwk(&self.0.key.public_key());
-        let kid = &self.0.kid;
-        format!(r#"{{"keys":[{}]}}"#, jwk.replacen('{', &format!(r#"{{"kid":"{kid}","use":"sig","#), 1))
+    /// The key that it signs with.
+    pub fn public_key(&self) -> PublicKey {
+        self.0.key.public_key()
     }
 
     /// Issues an E-Key. `secret` is what stands after `Bearer` in the one `Authorization`, `certificate` what the client has

@@ -1,17 +1,20 @@
 //! The configuration of a gateway: one TOML file. What is not known in it is an error, and so is all that could be found wrong
 //! later: a gateway that has started does not fail for its configuration.
 
+mod values;
+
+mod check;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use chio_core::error::excerpt;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::upstream::Target;
 use crate::route::{self, Routes};
+
+pub use self::values::{Count, Hash, Millis, Origin, Reference, Seconds, Url};
 
 /// What is configured.
 #[derive(Clone, Debug, Deserialize)]
@@ -232,6 +235,8 @@ pub struct Ekey {
     /// The keys whose tokens count.
     #[serde(default)]
     pub key: Vec<EkeyKey>,
+    /// How E-Keys name this service; without it, by its origin.
+    pub aud: Option<String>,
     /// How far clocks may be apart, at most 5 s.
     #[serde(default = "Seconds::<5>::get")]
     pub clock_skew_secs: Seconds<5>,
@@ -274,15 +279,23 @@ pub struct EkeyIssuer {
 pub struct EkeyClient {
     /// The SHA-256 of its secret, 64 hex digits. The secret itself is in no configuration.
     pub secret_sha256: Hash,
-    /// For whom it may ask; empty for anybody.
-    #[serde(default)]
+    /// Whom it may ask for.
     pub subs: Vec<String>,
-    /// For what it may ask.
+    /// For which services it may ask; without it, for this one.
+    #[serde(default)]
+    pub auds: Vec<String>,
+    /// The actions that it may ask for, by their exact texts, such as `GET:/orders/:id`.
     pub actions: Vec<String>,
+    /// The scopes that it may ask for.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The finer rights that it may ask for.
+    #[serde(default)]
+    pub subcaps: Vec<String>,
     /// The longest life of a token that it may ask for.
     #[serde(default = "Seconds::<60>::get")]
     pub max_ttl_secs: Seconds<60>,
-    /// The highest limit that it may ask for.
+    /// The highest limit that it may ask for; without it, any, or none.
     pub max_limit: Option<u64>,
 }
 
@@ -324,8 +337,6 @@ pub struct ConfigError {
 }
 
 const HELP: &str = "docs/guides/http.md tells of every setting";
-const ROUTE: &str =
-    "it is written as METHOD:/path, in which `:name` stands for one segment, and `*name` for all that are left";
 
 impl Config {
     /// Reads a configuration.
@@ -336,7 +347,7 @@ impl Config {
             what: without_value(error.message()),
             help: HELP.to_owned(),
         })?;
-        config.check()?;
+        check::check(&config)?;
         Ok(config)
     }
 
@@ -359,94 +370,6 @@ impl Config {
         };
         Routes::new(self.route.iter().map(read).collect::<Result<Vec<_>, route::RouteError>>()?)
     }
-
-    /// What is only wrong together.
-    fn check(&self) -> Result<(), ConfigError> {
-        if let Some(tls) = &self.tls {
-            let wants = tls.get_ref().client_certificates != Clients::None;
-            if wants != tls.get_ref().client_ca_file.is_some() {
-                return Err(wrong(
-                    tls.span().start,
-                    "`client_certificates` and `client_ca_file` go together",
-                    "name the file of who signs the certificates of clients, and whether these are `optional` or `required`",
-                ));
-            }
-        }
-        if let Some(admin) = &self.admin {
-            let AdminAt { address, allow_remote } = admin.get_ref();
-            if !address.ip().is_loopback() && !allow_remote {
-                return Err(wrong(
-                    admin.span().start,
-                    "the admin's address can be reached from other machines",
-                    "use 127.0.0.1, or say `allow_remote = true` where the network keeps strangers out",
-                ));
-            }
-            if address.port() != 0 && *address == self.listen.address {
-                return Err(wrong(admin.span().start, "`[listen]` has this address", "the admin's is another one"));
-            }
-        }
-        if self.route.is_empty() {
-            return Err(ConfigError {
-                at: None,
-                what: "there is no route, so nothing could be called".to_owned(),
-                help: "add one: `[[route]]`, `tool = \"GET:/orders/:id\"`".to_owned(),
-            });
-        }
-        let mut routes = Vec::new();
-        for route in &self.route {
-            let Route { tool, scope, subcap, content_digest, public } = route.get_ref();
-            let at = route.span().start;
-            let read = route::Route::parse(tool).map_err(|error| wrong(at, &error.to_string(), ROUTE))?;
-            if *public && (scope.is_some() || subcap.is_some() || *content_digest) {
-                let help = "take out `public`, or else what it needs";
-                return Err(wrong(at, "a route that is open to everybody needs nothing", help));
-            }
-            if !public && self.rfc9449.is_none() && self.ekey.is_none() {
-                let help = "add `[rfc9449]` or `[ekey]`, or say `public = true` where everybody may call";
-                return Err(wrong(at, "there is no scheme by which anybody could call this route", help));
-            }
-            routes.push(read);
-            Routes::new(routes.clone()).map_err(|error| wrong(at, &error.to_string(), "name it once"))?;
-        }
-        if let Some(rfc9449) = &self.rfc9449 {
-            let at = rfc9449.span().start;
-            for issuer in &rfc9449.get_ref().issuer {
-                if issuer.jwks_file.is_some() == issuer.jwks_url.is_some() {
-                    let what = format!("the issuer `{}` has one of `jwks_file` and `jwks_url`", excerpt(&issuer.iss));
-                    return Err(wrong(at, &what, "name where its keys are"));
-                }
-            }
-            if rfc9449.get_ref().issuer.is_empty() {
-                return Err(wrong(at, "there is no issuer, so no token would count", "add `[[rfc9449.issuer]]`"));
-            }
-        }
-        if let Some(ekey) = &self.ekey {
-            let at = ekey.span().start;
-            let Ekey { key, clock_skew_secs, issuer, .. } = ekey.get_ref();
-            if clock_skew_secs.seconds() > 5 {
-                return Err(wrong(at, "`clock_skew_secs` is at most 5", "set the clocks"));
-            }
-            if key.is_empty() && issuer.is_none() {
-                return Err(wrong(
-                    at,
-                    "there is no key, so no token would count",
-                    "add `[[ekey.key]]` or `[ekey.issuer]`",
-                ));
-            }
-            let lives = issuer.iter().flat_map(|issuer| {
-                let clients = issuer.client.values().map(|client| client.max_ttl_secs.seconds());
-                clients.chain([issuer.ttl_secs.seconds()])
-            });
-            if lives.max().is_some_and(|longest| longest > 60) {
-                return Err(wrong(at, "an E-Key lives at most 60 s", "ask for one more often"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn wrong(at: usize, what: &str, help: &str) -> ConfigError {
-    ConfigError { at: Some(at), what: what.to_owned(), help: help.to_owned() }
 }
 
 /// The value that is wrong may be a secret that stands in the wrong place.
@@ -461,169 +384,4 @@ fn without_value(message: &str) -> String {
         }
     }
     message.lines().next().unwrap_or_default().to_owned()
-}
-
-/// Where a secret is: never the secret itself.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Reference(String);
-
-impl Reference {
-    /// The path of a file, or `env:NAME`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Reference {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() || text.contains('\n') || text.contains("-----BEGIN") {
-            return Err("a secret is named by its file, or by `env:NAME`; it does not stand here itself");
-        }
-        Ok(Self(text))
-    }
-}
-
-/// The SHA-256 of a secret.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Hash(String);
-
-impl Hash {
-    /// 64 lower-case hex digits.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Hash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hash")
-    }
-}
-
-impl TryFrom<String> for Hash {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let is_hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        (text.len() == 64 && is_hex).then_some(Self(text)).ok_or("the SHA-256 of a secret has 64 lower-case hex digits")
-    }
-}
-
-/// A length of time in milliseconds, with its default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u64")]
-pub struct Millis<const DEFAULT: u64>(u64);
-
-impl<const DEFAULT: u64> Millis<DEFAULT> {
-    fn get() -> Self {
-        Self(DEFAULT)
-    }
-
-    /// As it is.
-    pub fn duration(self) -> Duration {
-        Duration::from_millis(self.0)
-    }
-}
-
-impl<const DEFAULT: u64> TryFrom<u64> for Millis<DEFAULT> {
-    type Error = &'static str;
-
-    fn try_from(millis: u64) -> Result<Self, Self::Error> {
-        let good = (1..=86_400_000).contains(&millis);
-        good.then_some(Self(millis)).ok_or("it is a number of milliseconds, from 1 to 86400000")
-    }
-}
-
-/// A length of time in seconds, with its default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u64")]
-pub struct Seconds<const DEFAULT: u64>(u64);
-
-impl<const DEFAULT: u64> Seconds<DEFAULT> {
-    fn get() -> Self {
-        Self(DEFAULT)
-    }
-
-    /// As it is.
-    pub fn seconds(self) -> u64 {
-        self.0
-    }
-}
-
-impl<const DEFAULT: u64> TryFrom<u64> for Seconds<DEFAULT> {
-    type Error = &'static str;
-
-    fn try_from(seconds: u64) -> Result<Self, Self::Error> {
-        (1..=86_400).contains(&seconds).then_some(Self(seconds)).ok_or("it is a number of seconds, from 1 to 86400")
-    }
-}
-
-/// A number of things, with its default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u32")]
-pub struct Count<const DEFAULT: u32>(u32);
-
-impl<const DEFAULT: u32> Count<DEFAULT> {
-    fn get() -> Self {
-        Self(DEFAULT)
-    }
-
-    /// As it is.
-    pub fn count(self) -> u32 {
-        self.0
-    }
-
-    /// The same, as a size.
-    pub fn size(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
-impl<const DEFAULT: u32> TryFrom<u32> for Count<DEFAULT> {
-    type Error = &'static str;
-
-    fn try_from(count: u32) -> Result<Self, Self::Error> {
-        (count > 0).then_some(Self(count)).ok_or("it is a whole number, at least 1")
-    }
-}
-
-/// `http://HOST:PORT` or `https://HOST`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Url(pub Target);
-
-impl TryFrom<String> for Url {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let help = "it is written as http://HOST:PORT or https://HOST, without a path, a user or a password";
-        Target::read(&text).map(Self).ok_or(help)
-    }
-}
-
-/// How clients know the service: `https://api.example.com`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Origin(String);
-
-impl Origin {
-    /// As it is written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Origin {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        const HELP: &str = "an origin is written as https://api.example.com, in lower case, and has no path";
-        let target = Target::read(&text).ok_or(HELP)?;
-        let is_plain = !text.ends_with('/') && !text.bytes().any(|byte| byte.is_ascii_uppercase());
-        (is_plain && target.to_string() == text).then_some(Self(text)).ok_or(HELP)
-    }
 }

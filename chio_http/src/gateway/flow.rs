@@ -58,6 +58,7 @@ impl Progress {
         match self.fault.load(Ordering::Relaxed) {
             1 => Some(Fault::TooLong),
             2 => Some(Fault::Broken),
+            3 => Some(Fault::Stalled),
             _ => None,
         }
     }
@@ -93,7 +94,8 @@ impl HttpBody for Upload {
         let frame = match frame {
             Ok(frame) => frame,
             Err(error) => {
-                this.progress.fault.store(2, Ordering::Relaxed);
+                let is_stalled = error.downcast_ref::<Fault>() == Some(&Fault::Stalled);
+                this.progress.fault.store(if is_stalled { 3 } else { 2 }, Ordering::Relaxed);
                 return Poll::Ready(Some(Err(error)));
             }
         };
@@ -106,6 +108,7 @@ impl HttpBody for Upload {
                 this.left = left;
                 Frame::data(bytes)
             }
+            // Whoever stands between may have put some in.
             Err(frame) => Frame::trailers(frame.into_trailers().map(trailers).unwrap_or_default()),
         };
         Poll::Ready(Some(Ok(frame)))
@@ -120,51 +123,48 @@ impl HttpBody for Upload {
     }
 }
 
-/// The body of an answer: never kept together, each part goes on when it is there.
-pub(crate) struct Download {
+/// A body as it comes from the network: never kept together, each part goes on when it is there, and it is given up where
+/// none comes for a time.
+pub(crate) struct Coming {
     body: Incoming,
+    from: &'static str,
     idle: Duration,
     /// Made when it is first waited for: most bodies are there at once.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Download {
-    pub(crate) fn new(body: Incoming, idle: Duration) -> Self {
-        Self { body, idle, sleep: None }
+impl Coming {
+    pub(crate) fn new(body: Incoming, from: &'static str, idle: Duration) -> Self {
+        Self { body, from, idle, sleep: None }
     }
 }
 
-impl HttpBody for Download {
+impl HttpBody for Coming {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match Pin::new(&mut this.body).poll_frame(context) {
-            Poll::Ready(frame) => {
-                this.sleep = None;
-                Poll::Ready(frame.map(|frame| {
-                    // That it broke off is told to the client by breaking off: it must not be taken for whole.
-                    let frame = frame.map_err(|error| {
-                        tracing::warn!("the upstream's answer broke off");
-                        BodyError::from(error)
-                    })?;
-                    Ok(match frame.into_trailers() {
-                        Ok(fields) => Frame::trailers(trailers(fields)),
-                        Err(frame) => frame,
-                    })
-                }))
-            }
-            Poll::Pending => {
-                let idle = this.idle;
-                let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-                if sleep.as_mut().poll(context).is_pending() {
-                    return Poll::Pending;
-                }
-                tracing::warn!("the upstream's answer did not go on coming");
-                Poll::Ready(Some(Err(Fault::Stalled.into())))
-            }
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.sleep = None;
+            let Some(frame) = frame else { return Poll::Ready(None) };
+            // That it broke off is told by breaking off: it must not be taken for whole.
+            let frame = frame.map_err(|_| {
+                tracing::debug!("the body from the {} broke off", this.from);
+                BodyError::from(Fault::Broken)
+            });
+            return Poll::Ready(Some(frame.map(|frame| match frame.into_trailers() {
+                Ok(fields) => Frame::trailers(trailers(fields)),
+                Err(frame) => frame,
+            })));
         }
+        let idle = this.idle;
+        let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        if sleep.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        tracing::warn!("the body from the {} did not go on coming", this.from);
+        Poll::Ready(Some(Err(Fault::Stalled.into())))
     }
 
     fn is_end_stream(&self) -> bool {

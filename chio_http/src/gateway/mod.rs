@@ -23,20 +23,28 @@ mod tunnel;
 
 mod metrics;
 
+mod issuing;
+
 mod proxy;
 
 pub mod config;
 
 mod tls;
 
+mod limits;
+
+mod connection;
+
 mod serve;
 
 mod admin;
 
 pub use self::admin::{Admin, Readiness};
+pub use self::issuing::{Issuing, IssuingLayer};
+pub use self::limits::ServeOptions;
 pub use self::metrics::{Metered, Metrics};
 pub use self::peer::Peer;
 pub use self::proxy::{Proxy, ProxyOptions};
-pub use self::serve::{ServeOptions, Stopped, serve};
+pub use self::serve::{Stopped, serve};
 pub use self::tls::{ClientCertificates, NoTls, server as tls_server};
 pub use self::upstream::{NoUpstream, Target};

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::Error;
 use tower_service::Service;
 
 use super::admit::admit;
-use super::flow::{Download, Fault, Upload};
+use super::flow::{Coming, Fault, Upload};
 use super::headers::{Known, asks_for_websocket, opens_websocket, to_client, to_upstream};
 use super::metrics::Metrics;
 use super::peer::Peer;
@@ -167,7 +167,7 @@ impl Inner {
                 tracing::warn!("the upstream switches to a protocol that it was not asked for");
                 return Err(Problem::Upstream);
             }
-            (_, None) => Body::coming(Download::new(body, self.options.idle_timeout)),
+            (_, None) => Body::coming(Coming::new(body, "upstream", self.options.idle_timeout)),
         };
         parts.headers = to_client(parts.headers, is_upgraded);
         // What else stands in there is of the connection to the upstream.
@@ -191,7 +191,8 @@ impl Inner {
         let mut answer = pin!(self.upstream.send(request.map(|()| Body::coming(upload))));
         let why = |error: Error| match progress.fault() {
             Some(Fault::TooLong) => Problem::TooLong,
-            Some(_) => Problem::Ambiguous("the body broke off"),
+            Some(Fault::Stalled) => Problem::Stalled,
+            Some(Fault::Broken) => Problem::Ambiguous("the body broke off"),
             None => failed(&error),
         };
         loop {

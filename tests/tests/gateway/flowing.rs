@@ -192,6 +192,16 @@ async fn nobody_is_waited_for_without_end() {
         gateway.exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nConnection: close\r\n\r\n1").await;
     assert_eq!(status(&answer), 408);
 
+    // Nor does it where it is read before the proxy.
+    let mut options = Options::to(address);
+    options.serve.idle_timeout = soon;
+    let answer = options
+        .start()
+        .await
+        .exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nConnection: close\r\n\r\n1")
+        .await;
+    assert_eq!(status(&answer), 408);
+
     // The answer does not go on.
     let (other, mut streams) = by_hand().await;
     let mut options = Options::to(other);
@@ -210,4 +220,22 @@ async fn nobody_is_waited_for_without_end() {
     options.proxy.connect_timeout = soon;
     let answer = options.start().await.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert_eq!(status(&answer), 504);
+}
+
+/// Nor is anything kept for a client that does not read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_not_waited_for() {
+    let (address, mut streams) = by_hand().await;
+    let mut options = Options::to(address);
+    options.serve.idle_timeout = Duration::from_millis(100);
+    let gateway = options.start().await;
+    let mut client = gateway.connect().await;
+    client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let mut server = next(&mut streams).await;
+    server.until("\r\n\r\n").await;
+    server.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    let part = format!("10000\r\n{}\r\n", "x".repeat(1 << 16));
+    let flood = async { while server.0.write_all(part.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(LONG, flood).await.expect("the upstream is told to stop");
+    drop(client);
 }

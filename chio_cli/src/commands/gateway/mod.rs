@@ -1,24 +1,19 @@
 //! `chio gateway`
 
+mod guard;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use chio_http::access_token::{AccessTokens, Issuer};
-use chio_http::dpop::ProofRules;
-use chio_http::gateway::config::{self, AdminAt, Clients, Config, Host, Listen, Reference, Required, Tls, UpstreamAt};
+use chio_http::Guarded;
+use chio_http::gateway::config::{self, AdminAt, Clients, Config, Host, Listen, Reference, Tls, UpstreamAt};
 use chio_http::gateway::{
-    Admin, ClientCertificates, Metered, Metrics, Proxy, ProxyOptions, Readiness, ServeOptions, Target, serve,
-    tls_server,
+    Admin, ClientCertificates, Issuing, IssuingLayer, Metered, Metrics, Proxy, ProxyOptions, Readiness, ServeOptions,
+    Target, serve, tls_server,
 };
-use chio_http::jws::Alg;
-use chio_http::keys::{Keys, Refresh};
-use chio_http::origin::Origin;
-use chio_http::scheme::HttpScheme;
-use chio_http::server_nonce::ServerNonces;
-use chio_http::{GuardLayer, Guarded, GuardedService, HttpGuard, Rfc9449};
 use chio_kernel::config::Mode;
 use chio_kernel::store::RevocationStore;
-use chio_kernel::{Kernel, Settings, Stores};
+use chio_kernel::{Kernel, Stores};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -46,6 +41,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         Failure::new(error, "name the file of who signs its certificate as `ca_file` in [upstream], in PEM")
     })?;
     let key = config.kernel.key.as_ref().map(|key| files::read_key(&source(key))).transpose()?;
+    let issuer = guard::issuer(&config)?;
     if args.check {
         let (routes, address) = (config.route.len(), config.listen.address);
         let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
@@ -53,11 +49,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     log();
-    let mut settings = Settings::default();
-    if let Some(rfc9449) = &config.rfc9449 {
-        settings.dpop.proof_ttl_secs = rfc9449.get_ref().proof_ttl_secs.seconds();
-        settings.dpop.max_clock_skew_secs = rfc9449.get_ref().clock_skew_secs.seconds();
-    }
+    let settings = guard::settings(&config);
     let mut builder = Kernel::builder();
     let mut stores = Stores::default();
     let key = match place(&config) {
@@ -84,8 +76,9 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());
     // Keys that are fetched are kept fresh by the runtime.
-    let guard = runtime.block_on(async { guard(&config, &kernel) })?;
-    let service = Metered::new(guard.layer(proxy), metrics.clone());
+    let guard = runtime.block_on(async { guard::guard(&config, &kernel, issuer.as_ref()) })?;
+    let service = IssuingLayer::new(issuer).layer(guard.layer(proxy));
+    let service = Metered::new(service, metrics.clone());
     let served = runtime.block_on(listen(&config, options, service, metrics, readiness));
     // Tunnels, and what was cut off.
     runtime.shutdown_background();
@@ -93,50 +86,6 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         printer.warning(&format!("the last receipt cannot be written: {error}"), "check the disk of the state");
     }
     served
-}
-
-/// The guard around the proxy: nothing reaches that but through this.
-fn guard(config: &Config, kernel: &Kernel) -> Result<GuardLayer, Failure> {
-    let wrong = |error: &dyn std::fmt::Display| Failure::new(format!("{WHAT}: {error}"), "see docs/guides/http.md");
-    let own = Origin::parse(config.listen.origin.as_str()).map_err(|error| wrong(&error))?;
-    let scheme = if own.is_https() { "https" } else { "http" };
-    let others = config.listen.hosts.iter().map(|host| Origin::parse(&format!("{scheme}://{host}")));
-    let mut origins = vec![own];
-    origins.extend(others.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?);
-    let body_limit = config.listen.max_covered_body_bytes.size();
-    let routes = config.routes().map_err(|error| wrong(&error))?;
-    let mut schemes: Vec<Box<dyn HttpScheme>> = Vec::new();
-    if let Some(rfc9449) = &config.rfc9449 {
-        schemes.push(Box::new(of_rfc9449(rfc9449.get_ref(), kernel)?));
-    }
-    let service = GuardedService { origins, routes, body_limit };
-    HttpGuard::new(kernel.clone(), service, schemes).map(GuardLayer::new).map_err(|error| wrong(&error))
-}
-
-fn of_rfc9449(config: &config::Rfc9449, kernel: &Kernel) -> Result<Rfc9449, Failure> {
-    let issuers = config.issuer.iter().map(|issuer| {
-        let refresh = Refresh { every: Duration::from_secs(issuer.jwks_refresh_secs.seconds()), ..Refresh::default() };
-        let keys = match (&issuer.jwks_file, &issuer.jwks_url) {
-            (Some(path), _) => Keys::file(path, refresh),
-            (_, url) => Keys::url(url.as_deref().unwrap_or_default(), refresh),
-        };
-        let help = "name the file, or the https URL, where the issuer's public keys are as a JWK Set";
-        let keys = keys.map_err(|error| Failure::new(format!("the keys of `{}`: {error}", issuer.iss), help))?;
-        keys.keep_fresh();
-        let (name, audiences, algs) = (issuer.iss.clone(), vec![issuer.aud.clone()], Alg::OF_ISSUERS.to_vec());
-        Ok(Issuer { name, audiences, algs, keys })
-    });
-    let issuers = issuers.collect::<Result<Vec<_>, Failure>>()?;
-    let nonces = ServerNonces::new(kernel.clone(), config.server_nonce);
-    let nonces = nonces.map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
-    let rules = ProofRules {
-        max_age_secs: config.proof_ttl_secs.seconds(),
-        max_ahead_secs: config.clock_skew_secs.seconds(),
-        content_digest: config.require.contains(&Required::ContentDigest),
-        htq: config.require.contains(&Required::Htq),
-        ..ProofRules::default()
-    };
-    Ok(Rfc9449::new(AccessTokens::new(issuers), rules, Arc::new(nonces)))
 }
 
 fn read(source: &Source) -> Result<Config, Failure> {
@@ -222,7 +171,7 @@ fn readiness(revocations: Arc<dyn RevocationStore>, upstream: &UpstreamAt) -> Re
 async fn listen(
     config: &Config,
     options: ServeOptions,
-    service: Metered<Guarded<Proxy>>,
+    service: Metered<Issuing<Guarded<Proxy>>>,
     metrics: Metrics,
     readiness: Readiness,
 ) -> Result<Exit, Failure> {

@@ -1,0 +1,150 @@
+//! The guard of `chio gateway`, as it is configured: its schemes, its routes, and the issuer of E-Keys beside it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chio_core::crypto::PublicKey;
+use chio_core::digest::Digest;
+use chio_http::access_token::AccessTokens;
+use chio_http::dpop::ProofRules;
+use chio_http::ekey::{EKey, EKeyIssuer, EKeyRules, IssuerClient};
+use chio_http::gateway::config::{self, Config, Required};
+use chio_http::issuer::Issuer;
+use chio_http::jwk::{Jwks, jwks};
+use chio_http::jws::Alg;
+use chio_http::keys::{Keys, Refresh};
+use chio_http::origin::Origin;
+use chio_http::scheme::HttpScheme;
+use chio_http::server_nonce::ServerNonces;
+use chio_http::{GuardLayer, GuardedService, HttpGuard, Rfc9449};
+use chio_kernel::clock::SystemClock;
+use chio_kernel::{Kernel, Settings};
+
+use super::{WHAT, source};
+use crate::exit::Failure;
+use crate::files;
+
+const HELP: &str = "see docs/guides/http.md";
+
+fn wrong(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("{WHAT}: {error}"), HELP)
+}
+
+/// What the kernel remembers, and for how long: as long as a proof of any scheme could be fresh.
+pub(super) fn settings(config: &Config) -> Settings {
+    let mut settings = Settings::default();
+    let rfc9449 = config
+        .rfc9449
+        .as_ref()
+        .map(|of| (of.get_ref().proof_ttl_secs.seconds(), of.get_ref().clock_skew_secs.seconds()));
+    let ekey =
+        config.ekey.as_ref().map(|of| (ProofRules::default().max_age_secs, of.get_ref().clock_skew_secs.seconds()));
+    let windows: Vec<_> = rfc9449.into_iter().chain(ekey).collect();
+    if let (Some(age), Some(ahead)) = (windows.iter().map(|of| of.0).max(), windows.iter().map(|of| of.1).max()) {
+        (settings.dpop.proof_ttl_secs, settings.dpop.max_clock_skew_secs) = (age, ahead);
+    }
+    settings
+}
+
+/// The guard around the proxy: nothing reaches that but through this.
+pub(super) fn guard(config: &Config, kernel: &Kernel, issuer: Option<&EKeyIssuer>) -> Result<GuardLayer, Failure> {
+    let own = Origin::parse(config.listen.origin.as_str()).map_err(|error| wrong(&error))?;
+    let scheme = if own.is_https() { "https" } else { "http" };
+    let others = config.listen.hosts.iter().map(|host| Origin::parse(&format!("{scheme}://{host}")));
+    let mut origins = vec![own];
+    origins.extend(others.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?);
+    let body_limit = config.listen.max_covered_body_bytes.size();
+    let routes = config.routes().map_err(|error| wrong(&error))?;
+    let mut schemes: Vec<Box<dyn HttpScheme>> = Vec::new();
+    if let Some(rfc9449) = &config.rfc9449 {
+        schemes.push(Box::new(of_rfc9449(rfc9449.get_ref(), kernel)?));
+    }
+    if let Some(ekey) = &config.ekey {
+        schemes.push(Box::new(of_ekey(ekey.get_ref(), config.listen.origin.as_str(), kernel, issuer)?));
+    }
+    let service = GuardedService { origins, routes, body_limit };
+    HttpGuard::new(kernel.clone(), service, schemes).map(GuardLayer::new).map_err(|error| wrong(&error))
+}
+
+fn rules(require: &[Required], max_age_secs: u64, max_ahead_secs: u64) -> ProofRules {
+    ProofRules {
+        max_age_secs,
+        max_ahead_secs,
+        content_digest: require.contains(&Required::ContentDigest),
+        htq: require.contains(&Required::Htq),
+        ..ProofRules::default()
+    }
+}
+
+fn of_rfc9449(config: &config::Rfc9449, kernel: &Kernel) -> Result<Rfc9449, Failure> {
+    let issuers = config.issuer.iter().map(|issuer| {
+        let refresh = Refresh { every: Duration::from_secs(issuer.jwks_refresh_secs.seconds()), ..Refresh::default() };
+        let keys = match (&issuer.jwks_file, &issuer.jwks_url) {
+            (Some(path), _) => Keys::file(path, refresh),
+            (_, url) => Keys::url(url.as_deref().unwrap_or_default(), refresh),
+        };
+        let help = "name the file, or the https URL, where the issuer's public keys are as a JWK Set";
+        let keys = keys.map_err(|error| Failure::new(format!("the keys of `{}`: {error}", issuer.iss), help))?;
+        keys.keep_fresh();
+        let (name, audiences, algs) = (issuer.iss.clone(), vec![issuer.aud.clone()], Alg::OF_ISSUERS.to_vec());
+        Ok(Issuer { name, audiences, algs, keys })
+    });
+    let issuers = issuers.collect::<Result<Vec<_>, Failure>>()?;
+    let nonces = ServerNonces::new(kernel.clone(), config.server_nonce);
+    let nonces = nonces.map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
+    let rules = rules(&config.require, config.proof_ttl_secs.seconds(), config.clock_skew_secs.seconds());
+    Ok(Rfc9449::new(AccessTokens::new(issuers), rules, Arc::new(nonces)))
+}
+
+fn of_ekey(config: &config::Ekey, origin: &str, kernel: &Kernel, own: Option<&EKeyIssuer>) -> Result<EKey, Failure> {
+    // Each key by its thumbprint, as E-Keys name it; an issuer has several while it changes them.
+    let mut keys: BTreeMap<&str, Vec<PublicKey>> = BTreeMap::new();
+    for one in &config.key {
+        keys.entry(&one.iss).or_default().push(files::read_public_key(&one.key)?);
+    }
+    if let (Some(issuer), Some(own)) = (&config.issuer, own) {
+        keys.entry(&issuer.iss).or_default().push(own.public_key());
+    }
+    let audience = config.aud.clone().unwrap_or_else(|| origin.to_owned());
+    let issuers = keys.into_iter().map(|(name, keys)| {
+        let set = jwks(&keys).and_then(|text| Jwks::parse(text.as_bytes())).map_err(|error| wrong(&error))?;
+        let (name, audiences, algs) = (name.to_owned(), vec![audience.clone()], Alg::OF_PROOFS.to_vec());
+        Ok(Issuer { name, audiences, algs, keys: Keys::fixed(set) })
+    });
+    let issuers = issuers.collect::<Result<Vec<_>, Failure>>()?;
+    let age = ProofRules::default().max_age_secs;
+    let proof = rules(&config.require, age, config.clock_skew_secs.seconds());
+    Ok(EKey::new(issuers, EKeyRules { proof, ath: config.require.contains(&Required::Ath) }, kernel.clone()))
+}
+
+/// The issuer of E-Keys, where this gateway is one.
+pub(super) fn issuer(config: &Config) -> Result<Option<EKeyIssuer>, Failure> {
+    let Some(ekey) = config.ekey.as_ref().map(toml::Spanned::get_ref) else { return Ok(None) };
+    let Some(issuer) = &ekey.issuer else { return Ok(None) };
+    let name = source(&issuer.private_key);
+    if let crate::source::Source::File(path) = &name {
+        files::check_private(Path::new(path))?;
+    }
+    let key = files::read_key(&name)?;
+    let service = ekey.aud.clone().unwrap_or_else(|| config.listen.origin.as_str().to_owned());
+    let clients = issuer.client.values().map(|client| {
+        let secret: Digest = client.secret_sha256.as_str().parse().map_err(|error| wrong(&error))?;
+        let audiences = if client.auds.is_empty() { vec![service.clone()] } else { client.auds.clone() };
+        Ok(IssuerClient {
+            secret,
+            subjects: client.subs.clone(),
+            audiences,
+            actions: client.actions.clone(),
+            scopes: client.scopes.clone(),
+            subcaps: client.subcaps.clone(),
+            max_ttl_secs: client.max_ttl_secs.seconds(),
+            max_limit: client.max_limit,
+        })
+    });
+    let clients = clients.collect::<Result<Vec<_>, Failure>>()?;
+    let made = EKeyIssuer::new(&issuer.iss, key, clients, SystemClock);
+    let help = "use a key of Ed25519 or P-256: `chio keygen`";
+    made.map(Some).map_err(|error| Failure::new(format!("the issuer of E-Keys: {error}"), help))
+}

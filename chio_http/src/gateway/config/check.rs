@@ -1,0 +1,100 @@
+//! What is only wrong together.
+
+use chio_core::error::excerpt;
+
+use super::{AdminAt, Clients, Config, ConfigError, Ekey, Route};
+use crate::route::{self, Routes};
+
+const ROUTE: &str =
+    "it is written as METHOD:/path, in which `:name` stands for one segment, and `*name` for all that are left";
+
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    if let Some(tls) = &config.tls {
+        let wants = tls.get_ref().client_certificates != Clients::None;
+        if wants != tls.get_ref().client_ca_file.is_some() {
+            return Err(wrong(
+                tls.span().start,
+                "`client_certificates` and `client_ca_file` go together",
+                "name the file of who signs the certificates of clients, and whether these are `optional` or `required`",
+            ));
+        }
+    }
+    if let Some(admin) = &config.admin {
+        let AdminAt { address, allow_remote } = admin.get_ref();
+        if !address.ip().is_loopback() && !allow_remote {
+            return Err(wrong(
+                admin.span().start,
+                "the admin's address can be reached from other machines",
+                "use 127.0.0.1, or say `allow_remote = true` where the network keeps strangers out",
+            ));
+        }
+        if address.port() != 0 && *address == config.listen.address {
+            return Err(wrong(admin.span().start, "`[listen]` has this address", "the admin's is another one"));
+        }
+    }
+    if config.route.is_empty() {
+        return Err(ConfigError {
+            at: None,
+            what: "there is no route, so nothing could be called".to_owned(),
+            help: "add one: `[[route]]`, `tool = \"GET:/orders/:id\"`".to_owned(),
+        });
+    }
+    let mut routes = Vec::new();
+    for route in &config.route {
+        let Route { tool, scope, subcap, content_digest, public } = route.get_ref();
+        let at = route.span().start;
+        routes.push(route::Route::parse(tool).map_err(|error| wrong(at, &error.to_string(), ROUTE))?);
+        if *public && (scope.is_some() || subcap.is_some() || *content_digest) {
+            let help = "take out `public`, or else what it needs";
+            return Err(wrong(at, "a route that is open to everybody needs nothing", help));
+        }
+        if !public && config.rfc9449.is_none() && config.ekey.is_none() {
+            let help = "add `[rfc9449]` or `[ekey]`, or say `public = true` where everybody may call";
+            return Err(wrong(at, "there is no scheme by which anybody could call this route", help));
+        }
+        Routes::new(routes.clone()).map_err(|error| wrong(at, &error.to_string(), "name it once"))?;
+    }
+    if let Some(rfc9449) = &config.rfc9449 {
+        let at = rfc9449.span().start;
+        for issuer in &rfc9449.get_ref().issuer {
+            if issuer.jwks_file.is_some() == issuer.jwks_url.is_some() {
+                let what = format!("the issuer `{}` has one of `jwks_file` and `jwks_url`", excerpt(&issuer.iss));
+                return Err(wrong(at, &what, "name where its keys are"));
+            }
+        }
+        if rfc9449.get_ref().issuer.is_empty() {
+            return Err(wrong(at, "there is no issuer, so no token would count", "add `[[rfc9449.issuer]]`"));
+        }
+    }
+    if let Some(ekey) = &config.ekey {
+        let at = ekey.span().start;
+        let Ekey { key, clock_skew_secs, issuer, .. } = ekey.get_ref();
+        if clock_skew_secs.seconds() > 5 {
+            return Err(wrong(at, "`clock_skew_secs` is at most 5", "set the clocks"));
+        }
+        if key.is_empty() && issuer.is_none() {
+            return Err(wrong(at, "there is no key, so no token would count", "add `[[ekey.key]]` or `[ekey.issuer]`"));
+        }
+        if issuer.is_some()
+            && let Some(route) = config.route.iter().find(|route| route.get_ref().tool.ends_with(":/token"))
+        {
+            return Err(wrong(
+                route.span().start,
+                "the issuer of E-Keys answers at `/token`",
+                "give the route another path",
+            ));
+        }
+        let lives = issuer.iter().flat_map(|issuer| {
+            let clients = issuer.client.values().map(|client| client.max_ttl_secs.seconds());
+            clients.chain([issuer.ttl_secs.seconds()])
+        });
+        if lives.max().is_some_and(|longest| longest > 60) {
+            return Err(wrong(at, "an E-Key lives at most 60 s", "ask for one more often"));
+        }
+    }
+    Ok(())
+}
+
+fn wrong(at: usize, what: &str, help: &str) -> ConfigError {
+    ConfigError { at: Some(at), what: what.to_owned(), help: help.to_owned() }
+}

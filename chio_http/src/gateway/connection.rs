@@ -1,0 +1,201 @@
+//! One connection: its requests go to the service, and it is ended where its client does not keep up.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tower_service::Service;
+
+use super::admit::admit;
+use super::flow::Coming;
+use super::limits::ServeOptions;
+use super::metrics::Metrics;
+use super::peer::Peer;
+use super::proxy::close;
+use crate::body::{Body, BodyError};
+use crate::client_certificate::ClientCertificate;
+
+/// How a connection is doing, in numbers that only grow.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Requests that came, and those that are done with.
+    came: AtomicU64,
+    done: AtomicU64,
+    /// Parts of answers that were asked for.
+    polls: AtomicU64,
+    /// Answers that the upstream was waited for, and those of them that went on.
+    waits: AtomicU64,
+    went_on: AtomicU64,
+}
+
+impl Counts {
+    fn is_idle(&self) -> bool {
+        self.done.load(Ordering::Relaxed) == self.came.load(Ordering::Relaxed)
+    }
+
+    /// Nobody but the client is waited for.
+    fn waits_for_client(&self) -> bool {
+        self.went_on.load(Ordering::Relaxed) == self.waits.load(Ordering::Relaxed)
+    }
+
+    fn moves(&self) -> (u64, u64) {
+        (self.came.load(Ordering::Relaxed), self.polls.load(Ordering::Relaxed))
+    }
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn connection<S>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    is_http2: bool,
+    (peer, certificate): (Peer, Option<ClientCertificate>),
+    options: &ServeOptions,
+    service: S,
+    metrics: &Metrics,
+    mut stopped: watch::Receiver<bool>,
+) where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send + 'static,
+{
+    let counts = Arc::<Counts>::default();
+    let kept = Arc::clone(&counts);
+    let idle_timeout = options.idle_timeout;
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let under_way = UnderWay::begun(&kept);
+        request.extensions_mut().insert(peer.clone());
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+        // RFC 9112 section 6.1: hyper reads such a request by its coding and leaves out its length, where it had both. What
+        // is behind it in the connection may be a second request to a reader that does not: nobody reads it.
+        let ends =
+            request.version() == Version::HTTP_11 && request.headers().contains_key(hyper::header::TRANSFER_ENCODING);
+        let is_http1 = request.version() != Version::HTTP_2;
+        let refused = admit(&request).err();
+        let (mut service, metrics) = (service.clone(), metrics.clone());
+        async move {
+            let mut answer = if let Some(problem) = refused {
+                metrics.counted(problem.answer())
+            } else {
+                std::future::poll_fn(|context| service.poll_ready(context)).await?;
+                let coming = |body| Body::coming(Coming::new(body, "client", idle_timeout));
+                service.call(request.map(coming)).await?
+            };
+            if ends || refused.is_some() && is_http1 {
+                close(&mut answer);
+            }
+            Ok::<_, Infallible>(answer.map(|body| Body::coming(Ending { body, under_way })))
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head_timeout)
+        .max_buf_size(options.max_head_bytes.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(options.max_streams)
+        .max_header_list_size(u32::try_from(options.max_head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(options.idle_timeout)
+        .keep_alive_timeout(options.head_timeout);
+    // Which of the two it is was agreed on in the handshake: nothing is guessed from the first bytes, for which there would
+    // be no time-out.
+    let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
+    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut is_ending = false;
+    loop {
+        let before = counts.moves();
+        // hyper's own time-out begins with the first byte.
+        let patience = if before.0 == 0 { options.head_timeout } else { options.idle_timeout };
+        tokio::select! {
+            // How a connection ends is its client's affair.
+            _ = serving.as_mut() => return,
+            _ = stopped.wait_for(|stop| *stop), if !is_ending => {
+                is_ending = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep(patience) => {
+                if counts.moves() != before {
+                    continue;
+                }
+                if counts.is_idle() {
+                    if is_ending {
+                        return;
+                    }
+                    is_ending = true;
+                    serving.as_mut().graceful_shutdown();
+                } else if counts.waits_for_client() {
+                    // It does not read its answer.
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A request, from its head to the end of its answer.
+struct UnderWay {
+    counts: Arc<Counts>,
+    /// The upstream, or the guard, is waited for.
+    waits: bool,
+}
+
+impl UnderWay {
+    fn begun(counts: &Arc<Counts>) -> Self {
+        counts.came.fetch_add(1, Ordering::Relaxed);
+        counts.waits.fetch_add(1, Ordering::Relaxed);
+        Self { counts: Arc::clone(counts), waits: true }
+    }
+
+    fn waits(&mut self, waits: bool) {
+        if waits != self.waits {
+            let count = if waits { &self.counts.waits } else { &self.counts.went_on };
+            count.fetch_add(1, Ordering::Relaxed);
+            self.waits = waits;
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.waits(false);
+        self.counts.done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer that is under way until its end.
+struct Ending {
+    body: Body,
+    under_way: UnderWay,
+}
+
+impl HttpBody for Ending {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        this.under_way.counts.polls.fetch_add(1, Ordering::Relaxed);
+        this.under_way.waits(polled.is_pending());
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
