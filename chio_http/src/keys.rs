@@ -9,17 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use chio_core::digest::Digest;
-use chio_core::error::excerpt;
-use hyper::body::{Body as HttpBody, Bytes, Incoming};
 use hyper::header::{ACCEPT, HeaderValue};
-use hyper::{Request, StatusCode, Uri};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper::{Request, StatusCode};
 use tokio::time::{Instant, timeout};
 
 use crate::body::Body;
+use crate::client::{Client, ClientError};
 use crate::jwk::{Jwk, Jwks, MAX_JWKS_BYTES};
 use crate::jws::Unverified;
 
@@ -71,7 +66,7 @@ impl std::error::Error for KeysError {}
 enum Source {
     Fixed,
     File(PathBuf),
-    Url(Uri, Client<HttpsConnector<HttpConnector>, Body>),
+    Url(Box<Client>),
 }
 
 struct Known {
@@ -119,30 +114,11 @@ impl Keys {
     /// read when they are first needed; redirections are not followed.
     /// Fails where it is another URL, or there are no certificates to trust.
     pub fn url(url: &str, refresh: Refresh) -> Result<Self, KeysError> {
-        let told = || KeysError::Place(if url.contains('@') { "…".to_owned() } else { excerpt(url) });
-        let uri: Uri = url.parse().map_err(|_| told())?;
-        let is_https = uri.scheme_str() == Some("https");
-        // A name could lead elsewhere: `localhost` is what a resolver says it is.
-        let is_here = matches!(uri.host(), Some("127.0.0.1" | "[::1]")) && uri.scheme_str() == Some("http");
-        let is_anonymous = uri.authority().is_some_and(|at| !at.as_str().contains('@'));
-        if !(is_https || is_here) || !is_anonymous {
-            return Err(told());
-        }
-        let builder = hyper_rustls::HttpsConnectorBuilder::new();
-        let unavailable = |error: String| KeysError::Unavailable(error);
-        let connector = if is_https {
-            let builder = builder.with_provider_and_native_roots(rustls::crypto::ring::default_provider());
-            builder.map_err(|error| unavailable(error.to_string()))?.https_only().enable_http1().build()
-        } else {
-            let tls = rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| unavailable(error.to_string()))?
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth();
-            builder.with_tls_config(tls).https_or_http().enable_http1().build()
-        };
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self::new(Source::Url(uri, client), refresh, Jwks::default(), None))
+        let client = Client::new(url).map_err(|error| match error {
+            ClientError::Place(place) => KeysError::Place(place),
+            error => KeysError::Unavailable(error.to_string()),
+        })?;
+        Ok(Self::new(Source::Url(Box::new(client)), refresh, Jwks::default(), None))
     }
 
     fn new(source: Source, refresh: Refresh, keys: Jwks, text: Option<Digest>) -> Self {
@@ -246,16 +222,16 @@ impl Keys {
                 let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
                 read.unwrap_or_else(|error| Err(KeysError::Unavailable(error.to_string())))
             }
-            Source::Url(uri, client) => {
-                let unavailable = |why: &dyn fmt::Display| KeysError::Unavailable(why.to_string());
+            Source::Url(client) => {
                 let mut request = Request::new(Body::empty());
-                *request.uri_mut() = uri.clone();
                 request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-                let response = client.request(request).await.map_err(|error| unavailable(&error))?;
-                if response.status() != StatusCode::OK {
-                    return Err(unavailable(&format_args!("the answer has the status {}", response.status().as_u16())));
+                let answer = client.send(request, self.0.refresh.patience, MAX_JWKS_BYTES).await;
+                let answer = answer.map_err(|error| KeysError::Unavailable(error.to_string()))?;
+                if answer.status != StatusCode::OK {
+                    let why = format!("the answer has the status {}", answer.status.as_u16());
+                    return Err(KeysError::Unavailable(why));
                 }
-                whole(response.into_body()).await
+                Ok(answer.body.into())
             }
         }
     }
@@ -279,20 +255,6 @@ fn read_file(path: &std::path::Path) -> Result<Vec<u8>, KeysError> {
     let mut text = Vec::new();
     std::fs::File::open(path).map_err(unavailable)?.take(limit).read_to_end(&mut text).map_err(unavailable)?;
     Ok(text)
-}
-
-async fn whole(mut body: Incoming) -> Result<Vec<u8>, KeysError> {
-    let mut bytes = Vec::new();
-    loop {
-        let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await;
-        let Some(frame) = frame else { return Ok(bytes) };
-        let frame = frame.map_err(|error| KeysError::Unavailable(error.to_string()))?;
-        let part: Bytes = frame.into_data().unwrap_or_default();
-        if bytes.len().saturating_add(part.len()) > MAX_JWKS_BYTES {
-            return Err(KeysError::Unavailable("the answer is too long".into()));
-        }
-        bytes.extend_from_slice(&part);
-    }
 }
 
 #[cfg(test)]

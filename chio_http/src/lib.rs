@@ -24,6 +24,8 @@ mod claims;
 
 pub mod dpop;
 
+pub mod client;
+
 pub mod keys;
 
 pub mod issuer;

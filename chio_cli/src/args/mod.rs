@@ -10,6 +10,9 @@ mod mcp;
 #[cfg(unix)]
 mod gateway;
 
+#[cfg(unix)]
+mod http;
+
 mod config;
 
 mod show;
@@ -25,6 +28,8 @@ pub(crate) use self::calls::{Call, CallArgs, Sign, Verify};
 pub(crate) use self::config::Config;
 #[cfg(unix)]
 pub(crate) use self::gateway::Gateway;
+#[cfg(unix)]
+pub(crate) use self::http::{Http, JwksOf, Request, Token};
 #[cfg(unix)]
 pub(crate) use self::mcp::{
     ClientName, DenyAsName, Front, Mcp, McpConfig, McpExec, McpGuard, McpSign, McpTools, ModeName,
@@ -108,6 +113,10 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(after_help = gateway::EXAMPLE)]
     Gateway(Gateway),
+    /// Call HTTP APIs with proofs of possession
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Http(Http),
     /// Say what a denial code means, and what to do about it
     Explain(Explain),
     /// Print the completions of a shell

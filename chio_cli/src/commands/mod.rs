@@ -24,6 +24,9 @@ mod man;
 mod gateway;
 
 #[cfg(unix)]
+mod http;
+
+#[cfg(unix)]
 mod mcp;
 
 mod next;
@@ -64,6 +67,8 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Mcp(args) => mcp::run(args, printer),
         #[cfg(unix)]
         Command::Gateway(args) => gateway::run(&args, printer),
+        #[cfg(unix)]
+        Command::Http(args) => http::run(&args, printer),
         Command::Explain(args) => explain::run(&args, printer),
         Command::Completions(args) => completions::run(&args, printer),
         Command::Man(args) => man::run(&args, printer),

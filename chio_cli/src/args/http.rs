@@ -1,0 +1,97 @@
+//! The arguments of `chio http`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::values::seconds;
+use crate::source::Source;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Http {
+    /// Send a request with its proof of possession, and print what is answered
+    ///
+    /// With `--token` it is sent by RFC 9449: the token, and a proof by the key that the token is for, made again where the
+    /// service gives a nonce. With `--issuer` a key is made for this request alone, an E-Key asked for at the issuer's
+    /// `/token`, and the request sent with that. A body is covered by its digest. Plain HTTP is for this machine alone.
+    Request(Request),
+    /// Issue an access token, for trying a service
+    ///
+    /// It is a JWT (RFC 9068) for the holder of a key (RFC 9449), signed by a key of one's own. The service has to trust that:
+    /// `chio http jwks` prints its public half as services read it.
+    Token(Token),
+    /// Print public keys as a JWK Set
+    Jwks(JwksOf),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Request {
+    /// The method
+    #[arg(value_name = "METHOD")]
+    pub(crate) method: String,
+    /// The URL
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// The private key that the token is for
+    #[arg(long, short, value_name = "FILE", requires = "token", required_unless_present = "issuer")]
+    pub(crate) key: Option<Source>,
+    /// The access token
+    #[arg(long, short, value_name = "FILE", requires = "key", conflicts_with = "issuer")]
+    pub(crate) token: Option<Source>,
+    /// Where E-Keys are issued: the URL up to `/token`
+    #[arg(long, value_name = "URL", requires_all = ["secret", "subject", "action"])]
+    pub(crate) issuer: Option<String>,
+    /// The secret of the issuer's client
+    #[arg(long, value_name = "FILE", requires = "issuer")]
+    pub(crate) secret: Option<Source>,
+    /// Whom the E-Key is about
+    #[arg(long, value_name = "NAME", requires = "issuer")]
+    pub(crate) subject: Option<String>,
+    /// What the E-Key is for, such as `GET:/orders/:id`; may be repeated
+    #[arg(long, value_name = "ACTION", requires = "issuer")]
+    pub(crate) action: Vec<String>,
+    /// How the E-Key names the service, where that is not the URL's origin
+    #[arg(long, value_name = "NAME", requires = "issuer")]
+    pub(crate) audience: Option<String>,
+    /// How many requests the E-Key allows
+    #[arg(long, value_name = "NUMBER", requires = "issuer")]
+    pub(crate) limit: Option<u64>,
+    /// The body
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) data: Option<Source>,
+    /// Keep the headers that were sent, as `curl --header @FILE` takes them: whoever has them has the request
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Token {
+    /// The issuer's private key
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) key: Source,
+    /// The issuer's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) issuer: String,
+    /// The service that it is for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) audience: String,
+    /// Whom it is about
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subject: String,
+    /// Who may use it: a public key, or the file of its private key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) holder: String,
+    /// What it is for, separated by spaces
+    #[arg(long, value_name = "SCOPES")]
+    pub(crate) scope: Option<String>,
+    /// How long it lives
+    #[arg(long = "for", value_name = "TIME", default_value = "5m", value_parser = seconds)]
+    pub(crate) life: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct JwksOf {
+    /// A public key, or the file of its private key
+    #[arg(value_name = "KEY", required = true)]
+    pub(crate) keys: Vec<String>,
+}

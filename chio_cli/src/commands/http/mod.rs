@@ -1,0 +1,17 @@
+//! `chio http`
+
+mod request;
+
+mod token;
+
+use crate::args::Http;
+use crate::exit::{Exit, Failure};
+use crate::print::Printer;
+
+pub(crate) fn run(args: &Http, printer: &Printer) -> Result<Exit, Failure> {
+    match args {
+        Http::Request(args) => request::run(args, printer),
+        Http::Token(args) => token::run(args, printer),
+        Http::Jwks(args) => token::jwks(args),
+    }
+}

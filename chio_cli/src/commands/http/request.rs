@@ -1,0 +1,214 @@
+//! `chio http request`
+
+use std::path::Path;
+use std::time::Duration;
+
+use chio_core::crypto::Keypair;
+use chio_http::Body;
+use chio_http::client::{Answer, Client};
+use chio_http::dpop::ProofClaims;
+use chio_http::ekey::token::Cap;
+use chio_http::ekey::{EKeySession, Transport};
+use chio_kernel::clock::{BoxFuture, KernelError, SystemClock};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::super::at;
+use crate::args::Request;
+use crate::exit::{Exit, Failure, printable};
+use crate::files;
+use crate::print::{Printer, aside, document};
+use crate::source;
+use crate::write::{self, Audience};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_ANSWER_BYTES: usize = 16 << 20;
+const MAX_DATA_BYTES: usize = 16 << 20;
+const MAX_SECRET_BYTES: usize = 16 << 10;
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
+    let sources = [&args.key, &args.token, &args.secret, &args.data];
+    source::read_once(sources.map(|source| source.as_ref().is_some_and(source::Source::is_standard_input)))?;
+    let method = args.method.to_ascii_uppercase();
+    let usage =
+        |what: &str| Failure::usage(what, "write it as `chio http request GET https://api.example.com/orders/42`");
+    let method: Method = method.parse().map_err(|_| usage("the method is none of HTTP"))?;
+    let client = client(&args.url)?;
+    let data = args.data.as_ref().map(|data| data.read("the body", MAX_DATA_BYTES)).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for it"))?;
+    let asked = Asked { method, url: &args.url, client, data };
+    let (headers, answer) = match (&args.key, &args.token, &args.issuer) {
+        (Some(key), Some(token), _) => {
+            let (key, token) = (files::read_key(key)?, text(token, "the token")?);
+            asked.by_rfc9449(&runtime, &key, &token)?
+        }
+        (_, _, Some(issuer)) => asked.by_ekey(&runtime, args, issuer)?,
+        _ => return Err(usage("neither a key with its token nor an issuer is named")),
+    };
+    if let Some(path) = &args.save {
+        save(path, &headers)?;
+    }
+    let body = String::from_utf8_lossy(&answer.body);
+    if printer.is_json() {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|_| body.clone().into());
+        document(&format!("{}\n", json!({"status": answer.status.as_u16(), "body": body})))?;
+    } else {
+        aside(&format!("{}\n", answer.status));
+        if let Some(challenge) = answer.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()) {
+            aside(&format!("www-authenticate: {}\n", printable(challenge)));
+        }
+        let end = if body.ends_with('\n') || body.is_empty() { "" } else { "\n" };
+        document(&format!("{body}{end}"))?;
+    }
+    Ok(match answer.status {
+        status if status.is_success() => Exit::Done,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Denied,
+        _ => Exit::Failed,
+    })
+}
+
+fn client(url: &str) -> Result<Client, Failure> {
+    Client::new(url).map_err(|error| Failure::new(error, "plain HTTP is for this machine alone: use https"))
+}
+
+fn text(source: &source::Source, what: &str) -> Result<String, Failure> {
+    let bytes = source.read(what, MAX_SECRET_BYTES)?;
+    let text = String::from_utf8(bytes).ok().map(|text| text.trim().to_owned());
+    let text = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+    text.ok_or_else(|| Failure::new(format!("{what} {source} is not one word"), "is it the right file?"))
+}
+
+/// What is requested.
+struct Asked<'a> {
+    method: Method,
+    url: &'a str,
+    client: Client,
+    data: Option<Vec<u8>>,
+}
+
+impl Asked<'_> {
+    fn send(&self, runtime: &Runtime, headers: &HeaderMap) -> Result<Answer, Failure> {
+        let body = self.data.clone().map_or_else(Body::empty, Body::whole);
+        let mut request = hyper::Request::new(body);
+        request.method_mut().clone_from(&self.method);
+        request.headers_mut().clone_from(headers);
+        if self.data.is_some() {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        runtime.block_on(self.client.send(request, PATIENCE, MAX_ANSWER_BYTES)).map_err(|error| {
+            Failure::new(format!("no answer: {error}"), "check that the service runs, and its host and port")
+        })
+    }
+
+    /// With a proof; and where the service asks for a nonce of its own, once more with that.
+    fn by_rfc9449(&self, runtime: &Runtime, key: &Keypair, token: &str) -> Result<(HeaderMap, Answer), Failure> {
+        let url = self.url.split(['?', '#']).next().unwrap_or_default();
+        let headers = |nonce: Option<&str>| {
+            let claims = ProofClaims {
+                method: self.method.as_str(),
+                url,
+                now: at(None)?,
+                token: Some(token),
+                nonce,
+                query: self.client.uri().query(),
+                body: self.data.as_deref(),
+            };
+            let proof = claims.sign(key).map_err(|error| Failure::new(error, "check the key"))?;
+            let value =
+                |text: String| HeaderValue::try_from(text).map_err(|error| Failure::new(error, "check the token"));
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value(format!("DPoP {token}"))?);
+            headers.insert(DPOP, value(proof)?);
+            Ok::<_, Failure>(headers)
+        };
+        let first = headers(None)?;
+        let answer = self.send(runtime, &first)?;
+        let nonce = answer.headers.get("dpop-nonce").and_then(|nonce| nonce.to_str().ok());
+        let challenge = answer.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && challenge.contains("use_dpop_nonce")) {
+            None => Ok((first, answer)),
+            Some(nonce) => {
+                let second = headers(Some(nonce))?;
+                let answer = self.send(runtime, &second)?;
+                Ok((second, answer))
+            }
+        }
+    }
+
+    fn by_ekey(&self, runtime: &Runtime, args: &Request, issuer: &str) -> Result<(HeaderMap, Answer), Failure> {
+        let secret = args.secret.as_ref().map(|secret| text(secret, "the secret")).transpose()?.unwrap_or_default();
+        let issuer = issuer.trim_end_matches('/');
+        let issuer = client(&if issuer.ends_with("/token") { issuer.to_owned() } else { format!("{issuer}/token") })?;
+        let cap = cap(&args.action, args.limit)?;
+        let origin = || {
+            let uri = self.client.uri();
+            format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |at| at.as_str()))
+        };
+        let audience = args.audience.clone().unwrap_or_else(origin);
+        let subject = args.subject.clone().unwrap_or_default();
+        let failed = |error: chio_http::ekey::client::SessionError| {
+            Failure::new(error, "check the issuer, the secret, and what its client may ask for")
+        };
+        let session = EKeySession::new(Post { issuer, secret }, SystemClock, subject, audience, cap).map_err(failed)?;
+        let headers = session.headers(self.method.as_str(), self.url, self.data.as_deref());
+        let headers = runtime.block_on(headers).map_err(failed)?;
+        let answer = self.send(runtime, &headers)?;
+        Ok((headers, answer))
+    }
+}
+
+/// What an E-Key is to be for.
+fn cap(actions: &[String], limit: Option<u64>) -> Result<Cap, Failure> {
+    let mut cap = json!({ "action": actions });
+    if let (Some(limit), Some(cap)) = (limit, cap.as_object_mut()) {
+        cap.insert("limit".to_owned(), limit.into());
+    }
+    let cap = chio_core::canonical::to_json(&cap).ok().as_ref().and_then(Cap::from_json);
+    cap.ok_or_else(|| Failure::usage("an action is written as METHOD:/path", "such as GET:/orders/:id"))
+}
+
+/// Asks the issuer over HTTP.
+struct Post {
+    issuer: Client,
+    secret: String,
+}
+
+impl Transport for Post {
+    fn ask(&self, request: String) -> BoxFuture<'_, Result<Vec<u8>, KernelError>> {
+        let failed = |why: String| KernelError::new(why);
+        let request = HeaderValue::try_from(format!("Bearer {}", self.secret)).map(|mut secret| {
+            secret.set_sensitive(true);
+            let mut asked = hyper::Request::new(Body::whole(request));
+            *asked.method_mut() = Method::POST;
+            asked.headers_mut().insert(AUTHORIZATION, secret);
+            asked.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            asked
+        });
+        Box::pin(async move {
+            let request = request.map_err(|_| failed("the secret is no text of a header".into()))?;
+            let answer = self.issuer.send(request, PATIENCE, MAX_ANSWER_BYTES).await;
+            let answer = answer.map_err(|error| failed(error.to_string()))?;
+            if answer.status == StatusCode::OK {
+                return Ok(answer.body.into());
+            }
+            let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let error = problem.get("error").and_then(Value::as_str).unwrap_or("no reason given");
+            Err(failed(format!("{} ({})", answer.status, printable(error))))
+        })
+    }
+}
+
+fn save(path: &Path, headers: &HeaderMap) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    for (name, value) in headers {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'\n');
+    }
+    write::write(path, &text, Audience::Owner, true)
+}
