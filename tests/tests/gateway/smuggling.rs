@@ -42,7 +42,7 @@ async fn no_second_request_is_read_out_of_a_body() {
             format!("POST / HTTP/1.1\r\nHost: a\r\nX: 1\r\n Transfer-Encoding: chunked\r\n\r\n{chunked}"),
         ),
         ("a bare CR", format!("POST / HTTP/1.1\r\nHost: a\r\nX: 1\rTransfer-Encoding: chunked\r\n\r\n{chunked}")),
-        ("a NUL", format!("POST / HTTP/1.1\r\nHost: a\r\nX: \0\r\nContent-Length: 0\r\n\r\n")),
+        ("a NUL", "POST / HTTP/1.1\r\nHost: a\r\nX: \0\r\nContent-Length: 0\r\n\r\n".to_owned()),
         (
             "a bad chunk size",
             format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x24\r\n{second}\r\n0\r\n\r\n"),
