@@ -336,7 +336,7 @@ pub struct ConfigError {
     pub help: String,
 }
 
-const HELP: &str = "docs/guides/http.md tells of every setting";
+const HELP: &str = "`chio gateway --help` has an example; CONTRIBUTING.md names the file that tells of every setting";
 
 impl Config {
     /// Reads a configuration.

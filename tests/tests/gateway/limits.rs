@@ -37,6 +37,10 @@ async fn a_head_is_no_longer_and_takes_no_longer_than_it_may() {
         assert!(answer.is_empty() || status(&answer) == 408, "{answer}");
     }
     assert!(seen.lock().unwrap().is_empty());
+    // Nor does the head of a later request.
+    let answer = gateway.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost:").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(seen.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,7 +133,8 @@ struct Behind(Child);
 
 impl Drop for Behind {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        // nginx ends its workers when it is asked to end, and not when it is killed.
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), rustix::process::Signal::TERM);
         let _ = self.0.wait();
     }
 }
