@@ -5,11 +5,12 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chio_core::canonical::{self, Json, Limits, Object};
 use chio_core::crypto::{PublicKey, SigningBackend, random_hex};
 use chio_core::digest::Digest;
+use chio_kernel::Kernel;
 use chio_kernel::clock::Clock;
 use hyper::body::{Body as HttpBody, Bytes};
 use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
@@ -104,6 +105,7 @@ struct Inner {
     kid: String,
     clients: Vec<IssuerClient>,
     clock: Box<dyn Clock>,
+    kernel: OnceLock<Kernel>,
     /// Digests are compared by their MACs, in constant time.
     mac: hmac::Key,
 }
@@ -130,7 +132,14 @@ impl EKeyIssuer {
             return Err(IssueError::InvalidRequest("key"));
         }
         let (kid, key, clock) = (jwk.thumbprint().to_string(), Box::new(key), Box::new(clock));
-        Ok(Self(Arc::new(Inner { name: name.into(), key, kid, clients, clock, mac })))
+        Ok(Self(Arc::new(Inner { name: name.into(), key, kid, clients, clock, mac, kernel: OnceLock::new() })))
+    }
+
+    /// From now on its traces are nonces of this kernel, which decides on the requests that are sent with its tokens: right
+    /// after a start, a proof with one of them is known to be made since.
+    pub fn traces_of(&self, kernel: Kernel) {
+        // Were it told twice, the first would stay.
+        drop(self.0.kernel.set(kernel));
     }
 
     /// The key that it signs with.
@@ -204,7 +213,10 @@ impl EKeyIssuer {
         confirmation: (&'static str, Thumbprint),
     ) -> Result<Issued, IssueError> {
         let now = self.0.clock.now().map_err(|_| IssueError::Unavailable)?;
-        let trace = random_hex().map_err(|_| IssueError::Unavailable)?;
+        let trace = match self.0.kernel.get() {
+            Some(kernel) => kernel.new_nonce().map_err(|_| IssueError::Unavailable)?,
+            None => random_hex().map_err(|_| IssueError::Unavailable)?,
+        };
         let expires_at = now.saturating_add(ttl);
         let text = |text: &str| Json::String(text.to_owned());
         let object = |members| Object::new(members).map(Json::Object).ok_or(IssueError::Unavailable);

@@ -99,7 +99,8 @@ impl Opened for Bound {
             (Some(proof), _) => {
                 proof.check_time(now, &self.rules)?;
                 proof.check_body(body, self.needs_body)?;
-                let nonce = format!("t:{}:{}", token.trace, proof.id());
+                // A trace that this kernel gave out since it started is one that no proof can be older than.
+                let nonce = format!("{}:{}", token.trace, proof.id());
                 (proof.key().to_string(), nonce, proof.issued_at())
             }
             // Nobody else can send on this connection: TLS does what a nonce does elsewhere.

@@ -118,6 +118,9 @@ pub struct EKeyToken {
     begins: Option<Seconds>,
 }
 
+/// The longest trace, in bytes.
+const MAX_TRACE_BYTES: usize = 128;
+
 impl EKeyToken {
     pub(super) fn check_time(&self, now: u64) -> Result<(), TokenError> {
         check_time(self.begins, self.expires_at, now)
@@ -129,7 +132,7 @@ impl EKeyToken {
         if expires_at > issued_at.ceil.saturating_add(MAX_TTL_SECS) {
             return Err(TokenError::Claim("exp"));
         }
-        let trace = needed(claims, "trace", 32)?;
+        let trace = needed(claims, "trace", MAX_TRACE_BYTES)?;
         if !is_trace(trace) {
             return Err(TokenError::Claim("trace"));
         }
@@ -149,9 +152,10 @@ impl EKeyToken {
     }
 }
 
-/// 32 lower-case hex digits.
+/// 32 lower-case hex digits or more, which may have dots between them.
 pub(super) fn is_trace(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.bytes().filter(|byte| is_digit(*byte)).count() >= 32 && text.bytes().all(|byte| is_digit(byte) || byte == b'.')
 }
 
 pub(super) fn is_ekey(typ: Option<&str>) -> bool {

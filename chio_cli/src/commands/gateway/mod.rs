@@ -77,6 +77,9 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let readiness = readiness(revocations, config.upstream.get_ref());
     // Keys that are fetched are kept fresh by the runtime.
     let guard = runtime.block_on(async { guard::guard(&config, &kernel, issuer.as_ref()) })?;
+    if let Some(issuer) = &issuer {
+        issuer.traces_of(kernel.clone());
+    }
     let service = IssuingLayer::new(issuer).layer(guard.layer(proxy));
     let service = Metered::new(service, metrics.clone());
     let served = runtime.block_on(listen(&config, options, service, metrics, readiness));
