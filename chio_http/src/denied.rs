@@ -106,10 +106,8 @@ impl Denied<'_> {
         }
         let is_asked_for = |scheme: &&dyn HttpScheme| self.scheme.is_none_or(|used| used.name() == scheme.name());
         for scheme in self.schemes.iter().map(|scheme| &**scheme).filter(is_asked_for) {
-            let mut challenge = format!("{} {}", scheme.word(), scheme.challenge());
-            if let Some(error) = error {
-                challenge.push_str(&format!(r#", error="{error}""#));
-            }
+            let error_part = error.map(|error| format!(r#", error="{error}""#)).unwrap_or_default();
+            let challenge = format!("{} {}{error_part}", scheme.word(), scheme.challenge());
             if let Ok(challenge) = HeaderValue::try_from(challenge) {
                 headers.append(WWW_AUTHENTICATE, challenge);
             }

@@ -71,7 +71,7 @@ impl std::error::Error for KeysError {}
 enum Source {
     Fixed,
     File(PathBuf),
-    Url(Uri, Client<HttpsConnector<HttpConnector>, Body>),
+    Url(Uri, Box<Client<HttpsConnector<HttpConnector>, Body>>),
 }
 
 struct Known {
@@ -142,7 +142,7 @@ impl Keys {
             builder.with_tls_config(tls).https_or_http().enable_http1().build()
         };
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self::new(Source::Url(uri, client), refresh, Jwks::default(), None))
+        Ok(Self::new(Source::Url(uri, Box::new(client)), refresh, Jwks::default(), None))
     }
 
     fn new(source: Source, refresh: Refresh, keys: Jwks, text: Option<Digest>) -> Self {
@@ -197,6 +197,7 @@ impl Keys {
         let known = self.known();
         let is_usable = self.is_usable(&known);
         if is_usable && let Some(key) = pick(&known.keys, token) {
+            self.keep_fresh();
             return Ok((key.clone(), known.generation));
         }
         if matches!(self.0.source, Source::Fixed) {
