@@ -138,6 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_is_of_a_configured_issuer_for_this_service() {
+        use TokenError::{Audience, Claim, Issuer, Jws, Unbound};
         let token = verify(r#""typ":"at+jwt""#, &claims(("", ""))).await.unwrap();
         assert_eq!((token.subject(), token.scope(), token.expires_at()), ("agent", Some("a b"), 200));
         assert_eq!((token.key(), token.certificate()), (Thumbprint::parse(JKT), None));
@@ -155,7 +156,6 @@ mod tests {
         ] {
             assert_eq!(verify(header, &claims(("", ""))).await.unwrap_err(), TokenError::Type, "{header}");
         }
-        use TokenError::{Audience, Claim, Issuer, Jws, Unbound};
         for (from, to, why) in [
             ("issuer.example", "evil.example", Issuer),
             ("issuer.example", "issuer.example/", Issuer),

@@ -53,7 +53,9 @@ fn problem(
     error: Option<&str>,
 ) -> Response<Body> {
     let problem = Problem { code, detail, error, status: status.as_u16(), title, r#type: "about:blank" };
-    let mut response = Response::new(Body::whole(serde_json::to_vec(&problem).unwrap_or_default()));
+    let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+    body.push(b'\n');
+    let mut response = Response::new(Body::whole(body));
     *response.status_mut() = status;
     response.extensions_mut().insert(Decided { scheme: "none", is_allowed: false, code });
     let headers = response.headers_mut();
@@ -121,10 +123,8 @@ impl Denied<'_> {
         }
         let is_asked_for = |scheme: &&dyn HttpScheme| self.scheme.is_none_or(|used| used.name() == scheme.name());
         for scheme in self.schemes.iter().map(|scheme| &**scheme).filter(is_asked_for) {
-            let mut challenge = format!("{} {}", scheme.word(), scheme.challenge());
-            if let Some(error) = error {
-                challenge.push_str(&format!(r#", error="{error}""#));
-            }
+            let error_part = error.map(|error| format!(r#", error="{error}""#)).unwrap_or_default();
+            let challenge = format!("{} {}{error_part}", scheme.word(), scheme.challenge());
             if let Ok(challenge) = HeaderValue::try_from(challenge) {
                 headers.append(WWW_AUTHENTICATE, challenge);
             }

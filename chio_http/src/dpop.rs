@@ -368,7 +368,7 @@ impl ProofClaims<'_> {
             ("jti".to_owned(), text(&random_hex()?)),
         ];
         let mut also = |name: &str, value: Option<String>| {
-            claims.extend(value.map(|value| (name.to_owned(), Json::String(value))))
+            claims.extend(value.map(|value| (name.to_owned(), Json::String(value))));
         };
         also("ath", self.token.map(ath));
         also("nonce", self.nonce.map(str::to_owned));

@@ -173,6 +173,7 @@ impl Keys {
         let known = self.known();
         let is_usable = self.is_usable(&known);
         if is_usable && let Some(key) = pick(&known.keys, token) {
+            self.keep_fresh();
             return Ok((key.clone(), known.generation));
         }
         if matches!(self.0.source, Source::Fixed) {

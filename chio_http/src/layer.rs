@@ -108,10 +108,10 @@ impl HttpGuard {
             return Err(GuardError::NoScheme);
         }
         for (index, scheme) in schemes.iter().enumerate() {
-            let is_same = |other: &&Box<dyn HttpScheme>| {
+            let is_same = |other: &dyn HttpScheme| {
                 other.name() == scheme.name() || other.word().eq_ignore_ascii_case(scheme.word())
             };
-            if schemes.iter().take(index).any(|other| is_same(&other)) {
+            if schemes.iter().take(index).any(|other| is_same(&**other)) {
                 return Err(GuardError::SameScheme(scheme.name()));
             }
         }

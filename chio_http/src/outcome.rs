@@ -26,10 +26,11 @@ impl Pending {
 
     pub(crate) fn finish(&mut self, status: OutcomeStatus, hash: Option<Digest>) {
         let Some(call) = self.call.take() else { return };
-        match &self.runtime {
+        if let Some(runtime) = &self.runtime {
             // Nobody waits for it: the kernel traces it where it cannot be written.
-            Some(runtime) => drop(runtime.spawn(call.finish(status, hash))),
-            None => tracing::error!(store = "receipt", "there is no runtime to write the receipt of an outcome in"),
+            drop(runtime.spawn(call.finish(status, hash)));
+        } else {
+            tracing::error!(store = "receipt", "there is no runtime to write the receipt of an outcome in");
         }
     }
 }

@@ -336,7 +336,7 @@ fn problem(status: StatusCode, error: &str) -> Response<Body> {
 }
 
 fn json(status: StatusCode, kind: &'static str, body: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::whole(body.to_string()));
+    let mut response = Response::new(Body::whole(format!("{body}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     // RFC 6749 section 5.1.

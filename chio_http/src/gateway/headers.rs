@@ -112,6 +112,9 @@ fn who_calls(out: &mut HeaderMap, caller: Option<&Caller>) -> Result<(), Problem
     if let Some(scope) = scope {
         set("chio-scope", scope)?;
     }
+    if subcap.iter().any(|name| name.contains(' ')) {
+        return Err(Problem::Identity);
+    }
     if !subcap.is_empty() {
         set("chio-subcap", &subcap.join(" "))?;
     }

@@ -16,13 +16,13 @@ fn upstream(url: &str) -> String {
 }
 
 /// A gateway that runs, ended with the test.
-struct Running {
+pub struct Running {
     child: Child,
     told: BufReader<ChildStderr>,
 }
 
 impl Running {
-    fn start(place: &Place) -> Self {
+    pub fn start(place: &Place) -> Self {
         let mut command = place.command(chio());
         let mut child = command.args(["gateway", "--config", "gateway.toml"]).spawn().unwrap();
         let told = BufReader::new(child.stderr.take().unwrap());
@@ -30,7 +30,7 @@ impl Running {
     }
 
     /// Where it says that it listens.
-    fn next(&mut self, what: &str) -> std::net::SocketAddr {
+    pub fn next(&mut self, what: &str) -> std::net::SocketAddr {
         let start = format!("{what} on http://");
         let lines = self.told.by_ref().lines().map_while(Result::ok);
         let mut found = lines.filter_map(|line| line.strip_prefix(&start)?.trim().parse().ok());
@@ -47,7 +47,7 @@ impl Drop for Running {
 
 async fn exchange(address: std::net::SocketAddr, request: &str) -> String {
     let mut client = Client(tokio::net::TcpStream::connect(address).await.unwrap());
-    client.write(&format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
+    client.write(&format!("{request} HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\n\r\n")).await;
     client.rest().await
 }
 
@@ -60,20 +60,23 @@ async fn it_serves_what_is_public_and_tells_its_operator_elsewhere() {
     let mut running = Running::start(&place);
     let (gateway, admin) = (running.next("listening"), running.next("admin"));
     assert_eq!(status(&exchange(gateway, "GET /orders/42").await), 200);
-    for request in [
-        "POST /orders/42",
-        "GET /orders",
-        "GET /orders/..",
-        "GET /orders/%2e",
-        "GET /healthz",
-        "GET /readyz",
-        "GET /metrics",
-        "GET //healthz",
+    for (request, expected) in [
+        ("POST /orders/42", 404),
+        ("GET /orders", 404),
+        ("GET /orders/..", 400),
+        ("GET /orders/%2e", 400),
+        ("GET /healthz", 404),
+        ("GET /readyz", 404),
+        ("GET /metrics", 404),
+        ("GET //healthz", 400),
     ] {
         let answer = exchange(gateway, request).await;
-        assert_eq!(status(&answer), 404, "{request}");
+        assert_eq!(status(&answer), expected, "{request}");
         assert_eq!(values(&answer, "content-type"), ["application/problem+json"]);
     }
+    let mut client = Client(tokio::net::TcpStream::connect(gateway).await.unwrap());
+    client.write("GET /orders/42 HTTP/1.1\r\nHost: elsewhere.example\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(status(&client.rest().await), 421);
     assert_eq!(seen.lock().unwrap().len(), 1);
 
     assert!(exchange(admin, "GET /healthz").await.ends_with("\r\n\r\nok\n"));
@@ -81,7 +84,9 @@ async fn it_serves_what_is_public_and_tells_its_operator_elsewhere() {
     let metrics = exchange(admin, "GET /metrics").await;
     for line in [
         "chio_http_requests_total{scheme=\"none\",decision=\"allow\",code=\"\",status=\"2xx\"} 1",
-        "chio_http_requests_total{scheme=\"none\",decision=\"deny\",code=\"no_route\",status=\"4xx\"} 8",
+        "chio_http_requests_total{scheme=\"none\",decision=\"deny\",code=\"unknown_tool\",status=\"4xx\"} 5",
+        "chio_http_requests_total{scheme=\"none\",decision=\"deny\",code=\"malformed_call\",status=\"4xx\"} 3",
+        "chio_http_requests_total{scheme=\"none\",decision=\"deny\",code=\"unknown_tool_server\",status=\"4xx\"} 1",
     ] {
         assert!(metrics.lines().any(|written| written == line), "{metrics}");
     }
@@ -109,14 +114,18 @@ async fn it_is_not_ready_without_its_upstream() {
     assert!(answer.ends_with("the upstream cannot be reached\n"));
 }
 
-/// There is no guard in it yet: so it does not run where one is needed.
 #[test]
 fn nothing_is_served_without_a_guard() {
     let place = Place::empty();
     let guarded = "[[route]]\ntool = \"GET:/secret\"\nscope = \"read\"\n";
     place.write("gateway.toml", format!("{LISTEN}{}{PUBLIC}{guarded}", upstream("http://127.0.0.1:1")));
     for words in ["gateway --config gateway.toml", "gateway --config gateway.toml --check"] {
-        place.chio(words).failed("no guard for a route that is not public");
+        place.chio(words).failed("line 9, column 1…no scheme by which anybody could call this route");
+    }
+    let keys = "[[rfc9449.issuer]]\niss = \"a\"\naud = \"b\"\njwks_file = \"none.json\"\n";
+    place.write("gateway.toml", format!("{LISTEN}{}{guarded}{keys}", upstream("http://127.0.0.1:1")));
+    for words in ["gateway --config gateway.toml", "gateway --config gateway.toml --check"] {
+        place.chio(words).failed("the keys of `a`");
     }
 }
 
@@ -135,13 +144,10 @@ fn what_is_wrong_is_told_with_its_place() {
         (format!("{LISTEN}{}{PUBLIC}", upstream("http://user:s3cr3t-value@host")), "line 5, column 7…without a path"),
         (format!("{LISTEN}{}{PUBLIC}", upstream("http://host/path")), "without a path"),
         (format!("{LISTEN}{good}"), "there is no route"),
-        (format!("{LISTEN}{good}{PUBLIC}{PUBLIC}"), "is there twice"),
-        (format!("{LISTEN}{good}{PUBLIC}{}", PUBLIC.replace(":id", ":name")), "is there twice"),
-        (
-            format!("{LISTEN}{good}[[route]]\ntool = \"get:/a\"\npublic = true\n"),
-            "line 6…a method is written in capitals",
-        ),
-        (format!("{LISTEN}{good}{PUBLIC}scope = \"a\"\n"), "needs no scope"),
+        (format!("{LISTEN}{good}{PUBLIC}{PUBLIC}"), "are for the same paths"),
+        (format!("{LISTEN}{good}{PUBLIC}{}", PUBLIC.replace(":id", ":name")), "are for the same paths"),
+        (format!("{LISTEN}{good}[[route]]\ntool = \"get:/a\"\npublic = true\n"), "line 6…`get:/a` is no route"),
+        (format!("{LISTEN}{good}{PUBLIC}scope = \"a\"\n"), "needs nothing"),
         (format!("{LISTEN}[admin]\naddress = \"0.0.0.0:9\"\n{good}{PUBLIC}"), "line 4, column 1…other machines"),
         (
             format!(

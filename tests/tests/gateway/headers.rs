@@ -56,6 +56,7 @@ async fn who_calls_is_said_by_us_alone() {
         principal: "scheme:rfc9449:abc".into(),
         subject: Some("alice".into()),
         scope: Some("read write".into()),
+        subcap: vec!["lines".into(), "prices".into()],
         receipt: Some(42),
     };
     let options = Options { caller: Some(caller), ..Options::to(upstream) };
@@ -68,10 +69,27 @@ async fn who_calls_is_said_by_us_alone() {
         ("chio-principal", "scheme:rfc9449:abc"),
         ("chio-subject", "alice"),
         ("chio-scope", "read write"),
+        ("chio-subcap", "lines prices"),
         ("chio-receipt", "42"),
     ] {
         assert_eq!(values(&seen[1], name), [value]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_right_does_not_become_two() {
+    let (upstream, seen) = recorder(OK).await;
+    let caller = Caller {
+        scheme: "ekey",
+        principal: "p".into(),
+        subject: None,
+        scope: None,
+        subcap: vec!["read write".into()],
+        receipt: None,
+    };
+    let gateway = Options { caller: Some(caller), ..Options::to(upstream) }.start().await;
+    assert_eq!(status(&gateway.exchange(&format!("GET / HTTP/1.1\r\n{CLOSE}\r\n")).await), 500);
+    assert!(seen.lock().unwrap().is_empty());
 }
 
 /// A name that a reader would read as another is not cut to fit.
@@ -84,6 +102,7 @@ async fn a_caller_that_cannot_be_written_does_not_get_through() {
             principal: "p".into(),
             subject: Some(subject.into()),
             scope: None,
+            subcap: Vec::new(),
             receipt: None,
         };
         let gateway = Options { caller: Some(caller), ..Options::to(upstream) }.start().await;

@@ -19,3 +19,5 @@ mod upgrades;
 mod programs;
 
 mod command;
+
+mod clients;

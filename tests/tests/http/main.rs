@@ -3,6 +3,8 @@
 
 mod attacks;
 
+mod ekey;
+
 mod outcomes;
 
 mod passing;

@@ -2,6 +2,7 @@
 
 use chio_core::receipt::Event;
 use chio_http::Caller;
+use chio_http::dpop::ProofClaims;
 
 use crate::world::*;
 
@@ -36,4 +37,88 @@ async fn a_request_that_is_proven_passes_without_its_credentials_and_once() {
     let Event::Decision(decision) = &receipts[0].body.event else { panic!() };
     assert_eq!((&*decision.tool_server, &*decision.tool_name), (ORIGIN, "GET:/orders/:id"));
     assert_eq!((decision.subject.as_ref(), decision.proof_hash.is_some()), (Some(&principal), true));
+}
+
+/// The answer tells the nonce to use, and the client that uses it passes.
+async fn with_the_nonce_it_is_told(world: &mut World, first: hyper::Request<chio_http::Body>, code: &str) -> String {
+    let client = client();
+    let got = world.send(first).await;
+    assert_eq!(got.answer(), answer(401, code, "use_dpop_nonce"), "{got:?}");
+    let nonce = got.header("dpop-nonce");
+    let claims = ProofClaims { nonce: Some(&nonce), ..client.claims("GET", ONE) };
+    let proof = claims.sign(&client.key).unwrap();
+    assert_eq!(world.send(client.with_proof("GET", "/orders/1", &proof)).await.status, 200);
+    let replayed = world.send(client.with_proof("GET", "/orders/1", &proof)).await;
+    assert_eq!(replayed.answer(), answer(401, "nonce_replayed", "invalid_dpop_proof"));
+    nonce
+}
+
+#[tokio::test]
+async fn right_after_a_start_a_client_is_told_what_to_do() {
+    let client = client();
+    for nonces in [false, true] {
+        let setting = Setting { started: NOW, nonces, ..Setting::default() };
+        let mut world = World::of(setting, vec![issuer(&issuer_key())]);
+        let code = if nonces { "proof_malformed" } else { "proof_predates_kernel" };
+        with_the_nonce_it_is_told(&mut world, client.request("GET", "/orders/1"), code).await;
+        // A nonce of the kernel that went before is none of this one, and no way around its rule.
+        let epoch = world.kernel.new_nonce().unwrap();
+        for forged in [&*epoch, "x"] {
+            let claims = ProofClaims { nonce: Some(forged), ..client.claims("GET", ONE) };
+            let got = world.send(client.with_proof("GET", "/orders/1", &claims.sign(&client.key).unwrap())).await;
+            assert_eq!(got.answer(), answer(401, "proof_malformed", "use_dpop_nonce"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn nonces_are_asked_for_where_the_switch_is_on_and_renewed_in_time() {
+    let client = client();
+    let mut world = World::of(Setting { nonces: true, ..Setting::default() }, vec![issuer(&issuer_key())]);
+    let nonce = with_the_nonce_it_is_told(&mut world, client.request("GET", "/orders/1"), "proof_malformed").await;
+    let at = |now, nonce: &str| {
+        let claims = ProofClaims { now, nonce: Some(nonce), ..client.claims("GET", ONE) };
+        client.with_proof("GET", "/orders/1", &claims.sign(&client.key).unwrap())
+    };
+    world.clock.set(NOW + 61);
+    let got = world.send(at(NOW + 61, &nonce)).await;
+    assert_eq!(got.status, 200);
+    let renewed = got.header("dpop-nonce");
+    assert!(!renewed.is_empty() && renewed != nonce);
+    world.clock.set(NOW + 121);
+    assert_eq!(world.send(at(NOW + 121, &nonce)).await.answer().2, "use_dpop_nonce");
+    assert_eq!(world.send(at(NOW + 121, &renewed)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_proof_that_was_spent_is_not_spent_again_as_another() {
+    // Its nonce ends while it is fresh: it must not count as one without a nonce then.
+    let client = client();
+    let mut world = world();
+    let nonces = chio_http::server_nonce::ServerNonces::with_key(world.kernel.clone(), false, &[9; 32]);
+    let nonce = nonces.give(NOW - 115).unwrap();
+    let claims = ProofClaims { nonce: Some(&nonce), ..client.claims("GET", ONE) };
+    let proof = claims.sign(&client.key).unwrap();
+    assert_eq!(world.send(client.with_proof("GET", "/orders/1", &proof)).await.status, 200);
+    world.clock.set(NOW + 10);
+    assert_eq!(world.send(client.with_proof("GET", "/orders/1", &proof)).await.answer().2, "use_dpop_nonce");
+    assert_eq!(world.seen(), 1);
+}
+
+#[tokio::test]
+async fn what_is_full_or_down_is_told_as_such() {
+    use chio_kernel::config::DpopConfig;
+    let client = client();
+    let small = |builder: chio_kernel::KernelBuilder| {
+        let dpop = DpopConfig { nonce_store_capacity: 8, ..DpopConfig::default() };
+        builder.settings(chio_kernel::Settings { dpop, ..chio_kernel::Settings::default() })
+    };
+    let mut world = World::of(Setting { kernel: small, ..Setting::default() }, vec![issuer(&issuer_key())]);
+    assert_eq!(world.send(client.request("GET", "/orders/1")).await.status, 200);
+    let got = world.send(client.request("GET", "/orders/1")).await;
+    assert_eq!(got.answer(), answer(429, "nonce_quota_exceeded", ""));
+    assert_eq!((got.header("retry-after"), got.header("www-authenticate")), ("5".into(), String::new()));
+    world.clock.set(u64::MAX);
+    let got = world.send(client.request("GET", "/orders/1")).await;
+    assert_eq!(got.answer(), answer(503, "clock_unavailable", ""));
 }

@@ -42,7 +42,13 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     })?;
     let key = config.kernel.key.as_ref().map(|key| files::read_key(&source(key))).transpose()?;
     let issuer = guard::issuer(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
+    // Keys that are fetched are kept fresh by the runtime.
+    let guard = |kernel: &Kernel| runtime.block_on(async { guard::guard(&config, kernel, issuer.as_ref()) });
     if args.check {
+        let any = Kernel::builder().build().map_err(|error| Failure::new(error, "set the clock of this machine"))?;
+        guard(&any)?;
         let (routes, address) = (config.route.len(), config.listen.address);
         let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
         printer.answer(&value, &format!("{GREEN}ok{RESET}     {routes} routes\n"))?;
@@ -72,11 +78,8 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let origin = config.listen.origin.as_str();
     let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
     let kernel = kernel.map_err(|error| Failure::new(error, "set the clock of this machine"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());
-    // Keys that are fetched are kept fresh by the runtime.
-    let guard = runtime.block_on(async { guard::guard(&config, &kernel, issuer.as_ref()) })?;
+    let guard = guard(&kernel)?;
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }
