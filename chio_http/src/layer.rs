@@ -29,7 +29,7 @@ use crate::origin::Origin;
 use crate::outcome::{Pending, Watched, status_of};
 use crate::rfc9449::PROOF;
 use crate::route::{Route, Routes};
-use crate::scheme::{Attempt, Bridge, HttpScheme, Opened, Presented, Told};
+use crate::scheme::{Attempt, Bridge, HttpScheme, Opened, Presented, Refused, Told};
 use crate::shape::{is_form, shape};
 use crate::target::{Target, names_a_credential};
 
@@ -153,7 +153,10 @@ impl HttpGuard {
         let decided =
             guard.kernel.authorize_by(&bridge, &attempt, &guard.tool_server, route.tool_name(), &arguments).await;
         let now = attempt.now.get().copied();
-        let told = attempt.opened.as_ref().ok().map(|opened| opened.told());
+        let told = match &attempt.opened {
+            Ok(opened) => Some(opened.told()),
+            Err(refused) => refused.claimed.as_deref().cloned(),
+        };
         let denial = match &decided {
             Ok(call) => call.unenforced(),
             Err(denied) => Some(&denied.denial),
@@ -187,16 +190,18 @@ impl HttpGuard {
         target: Target<'_>,
         origin: &Origin,
         route: &Route,
-    ) -> (Option<&dyn HttpScheme>, Result<Box<dyn Opened>, Failure>) {
+    ) -> (Option<&dyn HttpScheme>, Result<Box<dyn Opened>, Refused>) {
         let mut values = parts.headers.get_all(AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return (None, Err(Failure::NoCredentials)) };
+        let Some(value) = values.next() else { return (None, Err(Failure::NoCredentials.into())) };
         if values.next().is_some() {
-            return (None, Err(Failure::Request("there is more than one `Authorization`")));
+            return (None, Err(Failure::Request("there is more than one `Authorization`").into()));
         }
-        let Ok(text) = value.to_str() else { return (None, Err(Failure::Request("`Authorization` is no text"))) };
+        let Ok(text) = value.to_str() else {
+            return (None, Err(Failure::Request("`Authorization` is no text").into()));
+        };
         let (word, token) = text.split_once(' ').unwrap_or((text, ""));
         let scheme = self.0.schemes.iter().find(|scheme| scheme.word().eq_ignore_ascii_case(word));
-        let Some(scheme) = scheme.map(|scheme| &**scheme) else { return (None, Err(Failure::NoCredentials)) };
+        let Some(scheme) = scheme.map(|scheme| &**scheme) else { return (None, Err(Failure::NoCredentials.into())) };
         let presented = Presented {
             method: parts.method.as_str(),
             origin,
@@ -332,20 +337,20 @@ where
         let guard = self.guard.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            // Nobody but this guard says who calls.
-            parts.extensions.remove::<Caller>();
             let admitted = match guard.admit(&parts, body).await {
                 Ok(admitted) => admitted,
                 Err(answer) => return Ok(answer),
             };
             let Admitted { decided, body, nonce } = admitted;
             let Some((caller, mut pending)) = decided else {
+                parts.extensions.remove::<Caller>();
                 return Ok(inner.call(Request::from_parts(parts, body)).await?.map(Body::coming));
             };
             // A service that never sees a credential cannot lose or relay it.
             parts.headers.remove(AUTHORIZATION);
             parts.headers.remove(PROOF);
             let decided = Decided { scheme: caller.scheme, is_allowed: true, code: "" };
+            // In the place of any that came with it: nobody but this guard says who calls.
             parts.extensions.insert(caller);
             let is_head = parts.method == Method::HEAD;
             let response = inner.call(Request::from_parts(parts, body)).await?;

@@ -14,7 +14,7 @@ use crate::dpop::{Asked, Proof, ProofError, ProofRules};
 use crate::failure::Failure;
 use crate::issuer::TokenError;
 use crate::jwk::Thumbprint;
-use crate::scheme::{HttpScheme, Opened, Presented, Told, granted};
+use crate::scheme::{HttpScheme, Opened, Presented, Refused, Told, granted};
 use crate::server_nonce::ServerNonces;
 use chio_core::capability::Grant;
 use chio_core::digest::Digest;
@@ -36,12 +36,17 @@ impl Rfc9449 {
         Self { tokens, rules, nonces }
     }
 
-    async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Failure> {
-        let proof = the_proof(presented.headers)?;
+    async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
         let token = self.tokens.verify(presented.token).await?;
+        let claimed = Arc::clone(&token);
+        self.bound(token, &presented).map_err(|failure| Refused { failure, claimed: Some(Box::new(told(&claimed))) })
+    }
+
+    fn bound(&self, token: Arc<AccessToken>, presented: &Presented<'_>) -> Result<Box<dyn Opened>, Failure> {
+        let proof = the_proof(presented.headers)?;
         let key = token.key().ok_or(TokenError::Unbound)?;
         check_certificate(token.certificate(), presented.certificate)?;
-        let proof = Proof::check(proof, asked(&presented), &self.rules)?;
+        let proof = Proof::check(proof, asked(presented), &self.rules)?;
         proof.check_binding(key, true)?;
         let route = presented.route;
         let is_granted = route.required_scope().is_none_or(|scope| token.has_scope(scope));
@@ -88,6 +93,11 @@ pub(crate) fn algs(rules: &ProofRules) -> String {
     names.join(" ")
 }
 
+fn told(token: &AccessToken) -> Told {
+    let (subject, scope) = (token.subject().to_owned(), token.scope().map(str::to_owned));
+    Told { subject, scope, subcap: Vec::new(), trace: None }
+}
+
 struct Bound {
     token: Arc<AccessToken>,
     proof: Proof,
@@ -119,8 +129,7 @@ impl Opened for Bound {
     }
 
     fn told(&self) -> Told {
-        let (subject, scope) = (self.token.subject().to_owned(), self.token.scope().map(str::to_owned));
-        Told { subject, scope, subcap: Vec::new(), trace: None }
+        told(&self.token)
     }
 
     fn renews_nonce(&self, now: u64) -> bool {
@@ -154,7 +163,7 @@ impl HttpScheme for Rfc9449 {
         })
     }
 
-    fn open<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<Box<dyn Opened>, Failure>> {
+    fn open<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<Box<dyn Opened>, Refused>> {
         Box::pin(self.opened(presented))
     }
 

@@ -69,6 +69,21 @@ pub trait Opened: Send + Sync {
     fn renews_nonce(&self, now: u64) -> bool;
 }
 
+/// What was presented is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub failure: Failure,
+    /// What the token says, where that is its issuer's word and the proof is what fails: for an audit.
+    pub claimed: Option<Box<Told>>,
+}
+
+impl<E: Into<Failure>> From<E> for Refused {
+    fn from(failure: E) -> Self {
+        Self { failure: failure.into(), claimed: None }
+    }
+}
+
 /// A proof scheme over HTTP.
 pub trait HttpScheme: Send + Sync {
     /// Its name, for the kernel.
@@ -85,7 +100,7 @@ pub trait HttpScheme: Send + Sync {
 
     /// Reads and verifies what was presented.
     /// Fails with the reason why it is refused.
-    fn open<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<Box<dyn Opened>, Failure>>;
+    fn open<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<Box<dyn Opened>, Refused>>;
 
     /// A new nonce for a client, where the scheme has such.
     fn new_nonce(&self, now: u64) -> Option<String>;
@@ -101,7 +116,7 @@ pub(crate) struct Bridge(pub(crate) &'static str);
 
 /// What is handed to the kernel: what a scheme has found, and the body where it was read.
 pub(crate) struct Attempt {
-    pub(crate) opened: Result<Box<dyn Opened>, Failure>,
+    pub(crate) opened: Result<Box<dyn Opened>, Refused>,
     pub(crate) body: Option<Bytes>,
     /// Why the scheme refused it, for the answer.
     pub(crate) failure: OnceLock<Failure>,
@@ -118,7 +133,7 @@ impl ProofScheme for Bridge {
 
     fn verify<'a>(&'a self, attempt: &'a Attempt, _: &'a ToolCall, now: u64) -> BoxFuture<'a, Result<Claims, Denial>> {
         let _ = attempt.now.set(now);
-        let opened = attempt.opened.as_ref().map_err(Clone::clone);
+        let opened = attempt.opened.as_ref().map_err(|refused| refused.failure.clone());
         let claims = opened.and_then(|opened| opened.claims(now, attempt.body.as_deref()));
         let answer = claims.map_err(|failure| {
             let denial = Denial::from(&failure);

@@ -14,7 +14,7 @@ use crate::dpop::{Proof, ProofError, ProofRules};
 use crate::failure::Failure;
 use crate::issuer::{Issuer, TokenError, Tokens};
 use crate::rfc9449::{algs, asked, check_certificate, the_proof};
-use crate::scheme::{HttpScheme, Opened, Presented, Told, granted};
+use crate::scheme::{HttpScheme, Opened, Presented, Refused, Told, granted};
 
 /// What a proof for an E-Key has to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,12 +47,17 @@ impl EKey {
         Self { tokens: Tokens::new(issuers), rules, kernel }
     }
 
-    async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Failure> {
+    async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
         let token = self.tokens.verify(presented.token, is_ekey, EKeyToken::read).await?;
+        let claimed = Arc::clone(&token);
+        self.bound(token, &presented).map_err(|failure| Refused { failure, claimed: Some(Box::new(told(&claimed))) })
+    }
+
+    fn bound(&self, token: Arc<EKeyToken>, presented: &Presented<'_>) -> Result<Box<dyn Opened>, Failure> {
         check_certificate(token.certificate, presented.certificate)?;
         let proof = match token.key {
             Some(key) => {
-                let proof = Proof::check(the_proof(presented.headers)?, asked(&presented), &self.rules.proof)?;
+                let proof = Proof::check(the_proof(presented.headers)?, asked(presented), &self.rules.proof)?;
                 proof.check_binding(key, self.rules.ath)?;
                 if proof.nonce() != Some(&*token.trace) {
                     return Err(ProofError::Nonce.into());
@@ -75,6 +80,12 @@ impl EKey {
             proof,
         }))
     }
+}
+
+fn told(token: &EKeyToken) -> Told {
+    let EKeyToken { subject, trace, cap, .. } = token;
+    let (scope, subcap) = (cap.scope.clone(), cap.subcap.clone());
+    Told { subject: subject.clone(), scope, subcap, trace: Some(trace.clone()) }
 }
 
 struct Bound {
@@ -122,9 +133,7 @@ impl Opened for Bound {
     }
 
     fn told(&self) -> Told {
-        let EKeyToken { subject, trace, cap, .. } = &*self.token;
-        let (scope, subcap) = (cap.scope.clone(), cap.subcap.clone());
-        Told { subject: subject.clone(), scope, subcap, trace: Some(trace.clone()) }
+        told(&self.token)
     }
 
     fn renews_nonce(&self, _: u64) -> bool {
@@ -159,7 +168,7 @@ impl HttpScheme for EKey {
         })
     }
 
-    fn open<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<Box<dyn Opened>, Failure>> {
+    fn open<'a>(&'a self, presented: Presented<'a>) -> BoxFuture<'a, Result<Box<dyn Opened>, Refused>> {
         Box::pin(self.opened(presented))
     }
 

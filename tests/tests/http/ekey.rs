@@ -437,3 +437,64 @@ async fn a_session_keeps_its_key_and_renews_its_token() {
     let session = EKeySession::new(transport, world.clock.clone(), "agent-1", ORIGIN, greedy).unwrap();
     assert!(session.headers("GET", ONE, None).await.is_err());
 }
+
+#[tokio::test]
+async fn an_audit_is_told_what_became_of_each() {
+    let (mut world, issued) = (ekey_world(), issue(&wanted(1)).unwrap());
+    let copy = good(&issued).headers()["dpop"].clone();
+    let with_copy = || {
+        let mut request = good(&issued);
+        request.headers_mut().insert("dpop", copy.clone());
+        request
+    };
+    world.send(with_copy()).await;
+    world.send(with_copy()).await;
+    world.send(good(&issued)).await;
+    world.send(request(&client_key(), &issued, "DELETE", "/orders/1", |_| {})).await;
+    world.send(request(&Keypair::from_seed(&[66; 32]), &issued, "GET", "/orders/1", |_| {})).await;
+    let forged = Issued { token: format!("{}A", issued.token), ..issued.clone() };
+    world.send(good(&forged)).await;
+    world.clock.set(NOW + 30);
+    world.send(good(&issued)).await;
+    let (sub, trace) = (Some("agent-1".to_owned()), Some(issued.trace.clone()));
+    let of = |event, at| (event, "ekey", sub.clone(), trace.clone(), at);
+    let told = world.log.0.lock().unwrap().clone();
+    assert_eq!(
+        told,
+        [
+            of("allowed", NOW),
+            of("replay_blocked", NOW),
+            of("limit_reached", NOW),
+            of("capability_mismatch", NOW),
+            of("invalid_proof", NOW),
+            ("invalid_token", "ekey", None, None, NOW),
+            of("expired", NOW + 30),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn an_ekey_by_an_algorithm_that_is_for_others() {
+    let key = Keypair::generate_for(Algorithm::P384).unwrap();
+    assert!(EKeyIssuer::new(NAME, key.clone(), Vec::new(), ManualClock::at(NOW)).is_err());
+    let keys = Keys::fixed([chio_http::jwk::Jwk::of(&key.public_key()).unwrap()].into_iter().collect());
+    let (name, audiences, algs) = (NAME.to_owned(), vec![ORIGIN.to_owned()], Alg::OF_ISSUERS.to_vec());
+    let kernel = Kernel::builder().build().unwrap();
+    let scheme = EKey::new(vec![Issuer { name, audiences, algs, keys }], EKeyRules::default(), kernel);
+    let token = jws::sign(&key, r#""typ":"EKEY""#, json!({"iss": NAME}).to_string().as_bytes()).unwrap();
+    let (origin, route) =
+        (chio_http::origin::Origin::parse(ORIGIN).unwrap(), chio_http::route::Route::parse("GET:/").unwrap());
+    let presented = chio_http::scheme::Presented {
+        method: "GET",
+        origin: &origin,
+        target: chio_http::target::Target::parse("/").unwrap(),
+        route: &route,
+        tool_server: ORIGIN,
+        token: &token,
+        headers: &hyper::HeaderMap::new(),
+        certificate: None,
+    };
+    let refused = chio_http::scheme::HttpScheme::open(&scheme, presented).await.err().unwrap();
+    let wanted = chio_http::issuer::TokenError::Jws(chio_http::jws::JwsError::Alg);
+    assert_eq!(refused.failure, chio_http::failure::Failure::Token(wanted));
+}

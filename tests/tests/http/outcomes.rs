@@ -79,4 +79,12 @@ async fn what_would_be_denied_passes_where_nothing_is_enforced_and_nobody_is_tol
     let mut world = World::of(Setting { mode: Mode::Report, ..Setting::default() }, vec![issuer(&issuer_key())]);
     assert_eq!(world.send(client().request("DELETE", "/orders/1")).await.status, 200);
     assert_eq!(world.last().caller.unwrap().subject.as_deref(), Some("agent-1"), "this one is proven");
+    // A replay is proven by nobody, though its token is good.
+    let proof = client().proof("GET", "/orders/1");
+    for subject in [Some("agent-1"), None] {
+        assert_eq!(world.send(client().with_proof("GET", "/orders/1", &proof)).await.status, 200);
+        let caller = world.last().caller.unwrap();
+        assert_eq!((caller.subject.as_deref(), caller.scope.is_some()), (subject, subject.is_some()));
+        assert_eq!(caller.principal.is_empty(), subject.is_none());
+    }
 }

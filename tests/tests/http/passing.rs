@@ -122,3 +122,13 @@ async fn what_is_full_or_down_is_told_as_such() {
     let got = world.send(client.request("GET", "/orders/1")).await;
     assert_eq!(got.answer(), answer(503, "clock_unavailable", ""));
 }
+
+#[tokio::test]
+async fn an_issuer_whose_keys_cannot_be_had_is_nobodys_fault() {
+    let keys = chio_http::keys::Keys::url("http://127.0.0.1:1/jwks", chio_http::keys::Refresh::default()).unwrap();
+    let issuer = chio_http::issuer::Issuer { keys, ..issuer(&issuer_key()) };
+    let mut world = World::of(Setting::default(), vec![issuer]);
+    let got = world.send(client().request("GET", "/orders/1")).await;
+    assert_eq!(got.answer(), answer(503, "store_unavailable", ""));
+    assert!(!got.header("retry-after").is_empty() && !String::from_utf8(got.body).unwrap().contains("127.0.0.1"));
+}

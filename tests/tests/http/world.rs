@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use chio_core::crypto::{Keypair, SigningBackend};
 use chio_core::receipt::{Event, OutcomeStatus, Receipt};
 use chio_http::access_token::AccessTokens;
+use chio_http::audit::{Audit, AuditEvent};
 use chio_http::dpop::{ProofClaims, ProofRules};
 use chio_http::issuer::Issuer;
 use chio_http::jwk::{Jwk, public_jwk};
@@ -161,7 +162,20 @@ impl Default for Setting {
     }
 }
 
+/// An audit that keeps what it is told: event, scheme, sub, trace, time.
+#[derive(Clone, Default)]
+pub struct Log(pub Arc<Mutex<Vec<(&'static str, &'static str, Option<String>, Option<String>, u64)>>>);
+
+impl Audit for Log {
+    fn record(&self, event: &AuditEvent<'_>) {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let event = (event.event, event.scheme, owned(event.sub), owned(event.trace), event.at);
+        self.0.lock().unwrap().push(event);
+    }
+}
+
 pub struct World {
+    pub log: Log,
     pub clock: ManualClock,
     pub kernel: Kernel,
     pub receipts: Arc<MemoryReceipts>,
@@ -217,10 +231,11 @@ impl World {
             schemes.push(Box::new(Rfc9449::new(AccessTokens::new(issuers), setting.rules, nonces)));
         }
         let origins = vec![Origin::parse(ORIGIN).unwrap(), Origin::parse("https://api.example.com:8443").unwrap()];
+        let log = Log::default();
         let guarded = GuardedService { origins, routes: routes(), body_limit: BODY_LIMIT };
-        let guard = HttpGuard::new(kernel.clone(), guarded, schemes).unwrap();
+        let guard = HttpGuard::with_audit(kernel.clone(), guarded, schemes, log.clone()).unwrap();
         let seen = Arc::clone(&setting.service.seen);
-        Self { clock, kernel, receipts, service: GuardLayer::new(guard).layer(setting.service), seen }
+        Self { log, clock, kernel, receipts, service: GuardLayer::new(guard).layer(setting.service), seen }
     }
 
     pub async fn send(&mut self, request: Request<Body>) -> Got {
