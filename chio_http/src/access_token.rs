@@ -6,6 +6,7 @@ use chio_core::canonical::Object;
 use chio_core::digest::Digest;
 
 use crate::claims::{Seconds, needed, needed_time, text};
+use crate::dpop::KnownHeader;
 use crate::issuer::{Issuer, TokenError, Tokens, begins, check_time, confirmation};
 use crate::jwk::Thumbprint;
 use crate::jws::Verified;
@@ -28,6 +29,7 @@ pub struct AccessToken {
     key: Option<Thumbprint>,
     certificate: Option<Thumbprint>,
     digest: Digest,
+    proofs: KnownHeader,
 }
 
 impl AccessToken {
@@ -70,6 +72,11 @@ impl AccessToken {
     pub fn digest(&self) -> Digest {
         self.digest
     }
+
+    /// The header of its proofs.
+    pub(crate) fn proofs(&self) -> &KnownHeader {
+        &self.proofs
+    }
 }
 
 /// Verifies access tokens, and remembers which hold.
@@ -99,6 +106,7 @@ fn read(verified: &Verified<'_>, claims: &Object, _: &Issuer) -> Result<AccessTo
         key,
         certificate,
         digest: verified.digest(),
+        proofs: KnownHeader::default(),
     })
 }
 

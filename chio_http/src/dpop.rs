@@ -1,6 +1,7 @@
 //! The proof of RFC 9449: every check of its section 4.3, and what a client makes it with.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
 use chio_core::canonical::{Json, Object};
@@ -165,19 +166,61 @@ pub struct Proof {
     digest: Digest,
 }
 
+/// The longest header that is remembered, in bytes.
+const MAX_KNOWN_BYTES: usize = 1024;
+
+/// The header of the proofs for one token: a client sends the same one with each, and its key is decoded once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownHeader(OnceLock<Known>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    text: String,
+    header: Arc<Object>,
+    key: Arc<Jwk>,
+}
+
 impl Proof {
     /// Reads a proof and checks it: checks 2 to 9 and, where the proof has an `ath`, that part of check 12.
     /// Fails with the first that does not hold.
     pub fn check(proof: &str, asked: Asked<'_>, rules: &ProofRules) -> Result<Self, ProofError> {
-        let unverified = Unverified::parse(proof, MAX_PROOF_BYTES, &rules.algs)?;
+        Self::read(proof, asked, rules, None).map(|(proof, _, _)| proof)
+    }
+
+    /// The same, and check 12 for a token that is bound to this key. What the header says is remembered, once it was the
+    /// header of a proof that holds.
+    pub(crate) fn check_bound(
+        proof: &str,
+        asked: Asked<'_>,
+        rules: &ProofRules,
+        (bound, needs_ath): (Thumbprint, bool),
+        known: &KnownHeader,
+    ) -> Result<Self, ProofError> {
+        let (checked, header, key) = Self::read(proof, asked, rules, known.0.get())?;
+        checked.check_binding(bound, needs_ath)?;
+        let text = proof.split('.').next().filter(|text| text.len() <= MAX_KNOWN_BYTES);
+        if let (Some(text), None) = (text, known.0.get()) {
+            let _ = known.0.set(Known { text: text.to_owned(), header, key });
+        }
+        Ok(checked)
+    }
+
+    fn read(
+        proof: &str,
+        asked: Asked<'_>,
+        rules: &ProofRules,
+        known: Option<&Known>,
+    ) -> Result<(Self, Arc<Object>, Arc<Jwk>), ProofError> {
+        let known_header = known.map(|known| (&*known.text, &known.header));
+        let unverified = Unverified::parse_with(proof, MAX_PROOF_BYTES, &rules.algs, known_header)?;
         if !unverified.header_text("typ").is_some_and(is_dpop) {
             return Err(ProofError::Type);
         }
-        let key = unverified.header.get("jwk").ok_or(ProofError::Key(JwkError::Malformed))?;
-        let key = Jwk::from_json(key).map_err(ProofError::Key)?;
-        if key.public_key().is_none() {
-            return Err(ProofError::Key(JwkError::Unsupported));
-        }
+        let header = Arc::clone(&unverified.header);
+        let key = match known.filter(|known| Arc::ptr_eq(&known.header, &header)) {
+            Some(known) => Arc::clone(&known.key),
+            None => Arc::new(key_of(&header).map_err(ProofError::Key)?),
+        };
         let verified = unverified.verify(&key)?;
         let claims = verified.claims()?;
         let (id, htm) = (needed(&claims, "jti", 256)?, needed(&claims, "htm", 64)?);
@@ -211,7 +254,7 @@ impl Proof {
         if nonce.is_some_and(|nonce| nonce.is_empty() || nonce.len() > 256) {
             return Err(ProofError::Claim("nonce"));
         }
-        Ok(Self {
+        let proof = Self {
             key: key.thumbprint(),
             id: Digest::of(id.as_bytes()),
             issued_at,
@@ -221,7 +264,8 @@ impl Proof {
             names_token,
             body,
             digest: verified.digest(),
-        })
+        };
+        Ok((proof, header, key))
     }
 
     /// Check 11: whether it is fresh. An `exp` or `nbf` that it has of its own is honoured, too (RFC 7519 section 4.1).
@@ -285,6 +329,12 @@ impl Proof {
     pub fn digest(&self) -> Digest {
         self.digest
     }
+}
+
+/// The key that a header has in it.
+fn key_of(header: &Object) -> Result<Jwk, JwkError> {
+    let key = Jwk::from_json(header.get("jwk").ok_or(JwkError::Malformed)?)?;
+    if key.public_key().is_some() { Ok(key) } else { Err(JwkError::Unsupported) }
 }
 
 /// RFC 7515 section 4.1.9: media types are compared without regard to case, and `application/` may be left out.

@@ -2,6 +2,7 @@
 //! the reader allows and the key is for (RFC 8725 sections 3.1 and 3.2).
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use chio_core::canonical::{self, Json, Limits, Object};
@@ -103,7 +104,7 @@ impl std::error::Error for JwsError {}
 #[derive(Debug)]
 pub struct Unverified<'a> {
     /// The header.
-    pub header: Object,
+    pub header: Arc<Object>,
     alg: Alg,
     signing_input: &'a str,
     payload: Vec<u8>,
@@ -114,6 +115,16 @@ impl<'a> Unverified<'a> {
     /// Takes a compact JWS apart.
     /// Fails where it is longer than `max_bytes` or none, or its `alg` is none of those allowed.
     pub fn parse(text: &'a str, max_bytes: usize, allowed: &[Alg]) -> Result<Self, JwsError> {
+        Self::parse_with(text, max_bytes, allowed, None)
+    }
+
+    /// The same, where a header may be known already: its text, and what that says.
+    pub(crate) fn parse_with(
+        text: &'a str,
+        max_bytes: usize,
+        allowed: &[Alg],
+        known: Option<(&str, &Arc<Object>)>,
+    ) -> Result<Self, JwsError> {
         if text.len() > max_bytes {
             return Err(JwsError::TooLong);
         }
@@ -121,7 +132,10 @@ impl<'a> Unverified<'a> {
         let (header, payload) = signing_input.split_once('.').ok_or(JwsError::Form)?;
         // A dot more would be no Base64url.
         let decoded = |part: &str| Base64UrlUnpadded::decode_vec(part).map_err(|_| JwsError::Form);
-        let header = object(&decoded(header)?).ok_or(JwsError::Form)?;
+        let header = match known.filter(|(text, _)| *text == header) {
+            Some((_, known)) => Arc::clone(known),
+            None => Arc::new(object(&decoded(header)?).ok_or(JwsError::Form)?),
+        };
         let (payload, signature) = (decoded(payload)?, decoded(signature)?);
         if ["crit", "b64", "zip"].iter().any(|name| header.get(name).is_some()) {
             return Err(JwsError::Crit);
@@ -189,7 +203,7 @@ impl<'a> Unverified<'a> {
 /// ```
 #[derive(Debug)]
 pub struct Verified<'a> {
-    header: Object,
+    header: Arc<Object>,
     signing_input: &'a str,
     payload: Vec<u8>,
 }

@@ -46,8 +46,7 @@ impl Rfc9449 {
         let proof = the_proof(presented.headers)?;
         let key = token.key().ok_or(TokenError::Unbound)?;
         check_certificate(token.certificate(), presented.certificate)?;
-        let proof = Proof::check(proof, asked(presented), &self.rules)?;
-        proof.check_binding(key, true)?;
+        let proof = Proof::check_bound(proof, asked(presented), &self.rules, (key, true), token.proofs())?;
         let route = presented.route;
         let is_granted = route.required_scope().is_none_or(|scope| token.has_scope(scope));
         Ok(Box::new(Bound {

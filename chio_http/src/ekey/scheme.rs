@@ -57,8 +57,8 @@ impl EKey {
         check_certificate(token.certificate, presented.certificate)?;
         let proof = match token.key {
             Some(key) => {
-                let proof = Proof::check(the_proof(presented.headers)?, asked(presented), &self.rules.proof)?;
-                proof.check_binding(key, self.rules.ath)?;
+                let (text, bound) = (the_proof(presented.headers)?, (key, self.rules.ath));
+                let proof = Proof::check_bound(text, asked(presented), &self.rules.proof, bound, &token.proofs)?;
                 if proof.nonce() != Some(&*token.trace) {
                     return Err(ProofError::Nonce.into());
                 }

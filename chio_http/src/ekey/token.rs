@@ -4,6 +4,7 @@ use chio_core::canonical::{Json, Object};
 use chio_core::digest::Digest;
 
 use crate::claims::{Seconds, needed, needed_time};
+use crate::dpop::KnownHeader;
 use crate::issuer::{Issuer, TokenError, begins, check_time, confirmation};
 use crate::jwk::Thumbprint;
 use crate::jws::{Alg, Verified};
@@ -115,6 +116,7 @@ pub struct EKeyToken {
     pub(super) expires_at: u64,
     pub(super) credential: Digest,
     pub(super) digest: Digest,
+    pub(super) proofs: KnownHeader,
     begins: Option<Seconds>,
 }
 
@@ -147,6 +149,7 @@ impl EKeyToken {
             expires_at,
             credential,
             digest: verified.digest(),
+            proofs: KnownHeader::default(),
             begins: begins(claims)?,
         })
     }

@@ -1,0 +1,226 @@
+//! What a guarded request takes longer than a bare one, by each scheme, beside one verification by a key that is decoded already:
+//! in one process, in turns.
+//!
+//! `cargo bench -p chio_tests --bench http`. What was seen: `docs/performance.md`.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use chio_core::crypto::{Algorithm, Keypair, SigningBackend};
+use chio_core::digest::Digest;
+use chio_http::access_token::AccessTokens;
+use chio_http::dpop::{ProofClaims, ProofRules};
+use chio_http::ekey::{EKey, EKeyRules};
+use chio_http::issuer::Issuer;
+use chio_http::jwk::{Jwk, Jwks, Thumbprint, public_jwk};
+use chio_http::jws::{self, Alg};
+use chio_http::keys::Keys;
+use chio_http::origin::Origin;
+use chio_http::route::{Route, Routes};
+use chio_http::scheme::HttpScheme;
+use chio_http::server_nonce::ServerNonces;
+use chio_http::{Body, ClientCertificate, GuardLayer, GuardedService, HttpGuard, Rfc9449};
+use chio_kernel::Kernel;
+use chio_kernel::clock::ManualClock;
+use chio_tests::world::NOW;
+use hyper::{Request, Response};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+const ORIGIN: &str = "https://api.example.com";
+const PATH: &str = "/orders/42";
+const ISSUER: &str = "https://issuer.example";
+
+/// In each round there is a new token, some seconds later, and so many requests with it.
+const ROUNDS: u64 = 64;
+const REQUESTS: usize = 32;
+
+/// The service behind: it answers at once.
+#[derive(Clone)]
+struct Answering;
+
+impl Service<Request<Body>> for Answering {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        black_box(&request);
+        ready(Ok(Response::new(Body::empty())))
+    }
+}
+
+/// What a token is bound to.
+#[derive(Clone, Copy)]
+enum Bound {
+    Key,
+    Certificate,
+}
+
+struct Row {
+    name: &'static str,
+    is_ekey: bool,
+    bound: Bound,
+    algorithm: Algorithm,
+}
+
+fn issuer_key() -> Keypair {
+    Keypair::from_seed(&[2; 32])
+}
+
+fn certificate() -> ClientCertificate {
+    // As long as many are.
+    ClientCertificate { der: vec![7; 900].into() }
+}
+
+fn scheme(is_ekey: bool, kernel: &Kernel) -> Box<dyn HttpScheme> {
+    let key = public_jwk(&issuer_key().public_key()).replacen('{', r#"{"kid":"1","#, 1);
+    let keys = Jwks::parse(format!(r#"{{"keys":[{key}]}}"#).as_bytes()).expect("a set of keys");
+    let (audiences, algs) = (vec![ORIGIN.into()], Alg::OF_ISSUERS.to_vec());
+    let issuers = vec![Issuer { name: ISSUER.into(), audiences, algs, keys: Keys::fixed(keys) }];
+    if is_ekey {
+        return Box::new(EKey::new(issuers, EKeyRules::default(), kernel.clone()));
+    }
+    let nonces = Arc::new(ServerNonces::with_key(kernel.clone(), false, &[9; 32]));
+    Box::new(Rfc9449::new(AccessTokens::new(issuers), ProofRules::default(), nonces))
+}
+
+fn token(row: &Row, key: &Keypair, trace: &str, now: u64) -> String {
+    let confirmation = match row.bound {
+        Bound::Key => json!({"jkt": Jwk::of(&key.public_key()).expect("a key").thumbprint().to_string()}),
+        Bound::Certificate => json!({"x5t#S256": Thumbprint(Digest::of(&certificate().der)).to_string()}),
+    };
+    let mut claims = json!({
+        "iss": ISSUER, "aud": ORIGIN, "sub": "agent-1", "iat": now, "exp": now + 30, "cnf": confirmation, "jti": trace,
+    });
+    let of_kind: Value = if row.is_ekey {
+        json!({"trace": trace, "cap": {"action": ["GET:/orders/:id"], "scope": "orders"}})
+    } else {
+        json!({"scope": "orders read"})
+    };
+    let members = claims.as_object_mut().expect("an object");
+    members.extend(of_kind.as_object().expect("an object").clone());
+    let typ = if row.is_ekey { "EKEY" } else { "at+jwt" };
+    jws::sign(&issuer_key(), &format!(r#""kid":"1","typ":"{typ}""#), claims.to_string().as_bytes()).expect("a token")
+}
+
+/// A request with a token, and a new proof.
+fn request(row: &Row, key: &Keypair, token: &str, trace: &str, now: u64) -> Request<Body> {
+    let word = if row.is_ekey { "EKey" } else { "DPoP" };
+    let mut request = Request::builder()
+        .uri(PATH)
+        .header("host", "api.example.com")
+        .header("user-agent", "agent/1.0")
+        .header("accept", "*/*")
+        .header("authorization", format!("{word} {token}"));
+    if let Bound::Key = row.bound {
+        let url = format!("{ORIGIN}{PATH}");
+        let (ath, nonce) = if row.is_ekey { (None, Some(trace)) } else { (Some(token), None) };
+        let claims = ProofClaims { method: "GET", url: &url, now, token: ath, nonce, ..ProofClaims::default() };
+        request = request.header("dpop", claims.sign(key).expect("a proof"));
+    } else {
+        request = request.extension(certificate());
+    }
+    request.body(Body::empty()).expect("a request")
+}
+
+/// How long a request takes to be answered.
+fn answered<S>(runtime: &Runtime, service: &mut S, request: Request<Body>) -> Duration
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let (took, answer) = runtime.block_on(async {
+        let started = Instant::now();
+        let answer = service.call(request).await;
+        (started.elapsed(), answer)
+    });
+    let Ok(answer) = answer;
+    assert_eq!(answer.status(), 200);
+    took
+}
+
+/// The median.
+fn p50(mut of: Vec<Duration>) -> f64 {
+    of.sort_unstable();
+    of[of.len() / 2].as_secs_f64() * 1e6
+}
+
+fn measure(row: &Row, runtime: &Runtime) {
+    let clock = ManualClock::at(NOW - 1000);
+    let kernel = Kernel::builder().clock(clock.clone()).tool_server_elsewhere(ORIGIN).build().expect("a kernel");
+    let service = GuardedService {
+        origins: vec![Origin::parse(ORIGIN).expect("an origin")],
+        routes: Routes::new([Route::parse("GET:/orders/:id").expect("a route").scope("orders")]).expect("routes"),
+        body_limit: 1 << 20,
+    };
+    let guard = HttpGuard::new(kernel.clone(), service, vec![scheme(row.is_ekey, &kernel)]).expect("a guard");
+    let (mut guarded, mut bare) = (GuardLayer::new(guard).layer(Answering), Answering);
+    let key = Keypair::generate_for(row.algorithm).expect("a key");
+    let prepared = key.public_key().prepare().expect("a key");
+    let (mut with, mut without, mut verifications, mut outcomes) = (vec![], vec![], vec![], vec![]);
+    for round in 0..ROUNDS {
+        let (now, trace) = (NOW + round * 10, format!("{round:032x}"));
+        clock.set(now);
+        let token = token(row, &key, &trace, now);
+        let one = || request(row, &key, &token, &trace, now);
+        // So that the token is known.
+        answered(runtime, &mut guarded, one());
+        let signed = |number: usize| {
+            let message = format!("{number:0471}").into_bytes();
+            let signature = key.sign(&message).expect("a signature");
+            (message, signature)
+        };
+        let turns: Vec<_> = (0..REQUESTS).map(|number| (one(), one(), signed(number))).collect();
+        for (guarded_one, bare_one, (message, signature)) in turns {
+            with.push(answered(runtime, &mut guarded, guarded_one));
+            let started = Instant::now();
+            // The receipt of the outcome, which nobody waits for.
+            runtime.block_on(tokio::task::yield_now());
+            outcomes.push(started.elapsed());
+            without.push(answered(runtime, &mut bare, bare_one));
+            let started = Instant::now();
+            assert!(prepared.verify(black_box(&message), &signature));
+            verifications.push(started.elapsed());
+        }
+    }
+    let added = p50(with) - p50(without);
+    let (verification, outcome) = (p50(verifications), p50(outcomes));
+    let ratio = added / verification;
+    println!("| {} | {added:.1} µs | {verification:.1} µs | {ratio:.2} × | ≤ 1.5 × | {outcome:.1} µs |", row.name);
+}
+
+fn main() {
+    // `cargo test --all-targets` runs it to see that it runs, and no longer.
+    if std::env::args().any(|word| word == "--test") {
+        return;
+    }
+    // `cargo bench -p chio_tests --bench http -- EdDSA` measures those alone.
+    let filter = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    println!("| p50 of | added by the guard | one verification | seen | aim | later: the receipt of the outcome |");
+    println!("|---|---|---|---|---|---|");
+    for (name, is_ekey, bound, algorithm) in [
+        ("rfc9449, ES256", false, Bound::Key, Algorithm::P256),
+        ("rfc9449, ES384", false, Bound::Key, Algorithm::P384),
+        ("rfc9449, EdDSA", false, Bound::Key, Algorithm::Ed25519),
+        ("E-Key, ES256", true, Bound::Key, Algorithm::P256),
+        ("E-Key, EdDSA", true, Bound::Key, Algorithm::Ed25519),
+        // Nothing is verified: beside what its token was signed with.
+        ("E-Key by certificate", true, Bound::Certificate, Algorithm::Ed25519),
+    ] {
+        if !name.contains(&filter) {
+            continue;
+        }
+        measure(&Row { name, is_ekey, bound, algorithm }, &runtime);
+    }
+}
