@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use chio_http::gateway::{Metered, Metrics, Proxy, ProxyOptions, ServeOptions, Target, serve};
+use chio_http::gateway::{Metered, Metrics, Proxy, ProxyOptions, ServeOptions, Target, Workers};
 use chio_http::origin::Origin;
 use chio_http::route::{Route, Routes};
 use chio_http::{GuardLayer, GuardedService, HttpGuard};
@@ -73,12 +73,13 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// The gateway, in a process of its own, as `chio gateway` runs it.
 fn gateway(address: &str, upstream: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(address).await.expect("a port");
-        let metrics = Metrics::default();
+        let (metrics, limits) = (Metrics::default(), ServeOptions::default());
         let options = ProxyOptions::new(Target::read(upstream).expect("a URL"));
-        let proxy = Proxy::new(options, metrics.clone()).expect("a proxy");
+        let count = Workers::count_for(limits.max_connections);
+        let proxies = Proxy::several(count, &options, &metrics).expect("proxies");
         let kernel = Kernel::builder().build().expect("a kernel");
         let service = GuardedService {
             origins: vec![Origin::parse(&format!("http://{address}")).expect("an origin")],
@@ -86,8 +87,9 @@ fn gateway(address: &str, upstream: &str) {
             body_limit: 1 << 20,
         };
         let guard = GuardLayer::new(HttpGuard::new(kernel, service, Vec::new()).expect("a guard"));
-        let service = Metered::new(guard.layer(proxy), metrics.clone());
-        serve(listener, ServeOptions::default(), service, metrics, std::future::pending()).await;
+        let services = proxies.into_iter().map(|proxy| Metered::new(guard.layer(proxy), metrics.clone())).collect();
+        let workers = Workers::start(count).expect("threads");
+        workers.serve(listener, &limits, services, &metrics, std::future::pending()).await.expect("it is served");
     });
 }
 

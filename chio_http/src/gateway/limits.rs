@@ -46,3 +46,9 @@ impl std::fmt::Debug for ServeOptions {
         f.debug_struct("ServeOptions").field("max_connections", &self.max_connections).finish_non_exhaustive()
     }
 }
+
+/// What the one at `index` has of `all`, which are shared by so many.
+pub(crate) fn share(all: usize, by: usize, index: usize) -> usize {
+    let (each, rest) = (all.checked_div(by).unwrap_or(all), all.checked_rem(by).unwrap_or(0));
+    each.saturating_add(usize::from(index < rest))
+}

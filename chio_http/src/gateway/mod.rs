@@ -17,6 +17,8 @@ mod admit;
 
 mod flow;
 
+mod limits;
+
 mod upstream;
 
 mod tunnel;
@@ -31,11 +33,11 @@ pub mod config;
 
 mod tls;
 
-mod limits;
-
 mod connection;
 
 mod serve;
+
+mod workers;
 
 mod admin;
 
@@ -48,3 +50,4 @@ pub use self::proxy::{Proxy, ProxyOptions};
 pub use self::serve::{Stopped, serve};
 pub use self::tls::{ClientCertificates, NoTls, server as tls_server};
 pub use self::upstream::{NoUpstream, Target};
+pub use self::workers::Workers;

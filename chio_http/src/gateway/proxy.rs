@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tower_service::Service;
 use super::admit::admit;
 use super::flow::{Coming, Fault, Upload};
 use super::headers::{Known, asks_for_websocket, opens_websocket, to_client, to_upstream};
+use super::limits::share;
 use super::metrics::Metrics;
 use super::peer::Peer;
 use super::problem::Problem;
@@ -97,6 +99,19 @@ impl Proxy {
         let host = HeaderValue::from_str(options.target.authority.as_str());
         let host = host.map_err(|error| NoUpstream(error.to_string()))?;
         Ok(Self { inner: Arc::new(Inner { upstream, host, options, metrics }) })
+    }
+}
+
+impl Proxy {
+    /// So many, each with connections of its own: as many, together, as one would have.
+    /// Fails as [`Self::new`].
+    pub fn several(count: NonZeroUsize, options: &ProxyOptions, metrics: &Metrics) -> Result<Vec<Self>, NoUpstream> {
+        let count = count.get();
+        let one = |index| {
+            let idle_connections = share(options.idle_connections, count, index);
+            Self::new(ProxyOptions { idle_connections, ..options.clone() }, metrics.clone())
+        };
+        (0..count).map(one).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use chio_http::Guarded;
 use chio_http::gateway::config::{self, AdminAt, Clients, Config, Host, Listen, Reference, Tls, UpstreamAt};
 use chio_http::gateway::{
     Admin, ClientCertificates, Issuing, IssuingLayer, Metered, Metrics, Proxy, ProxyOptions, Readiness, ServeOptions,
-    Target, serve, tls_server,
+    Target, Workers, serve, tls_server,
 };
 use chio_kernel::config::Mode;
 use chio_kernel::store::RevocationStore;
@@ -37,13 +37,16 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let config = read(&args.config)?;
     let options = serve_options(&config)?;
     let metrics = Metrics::default();
-    let proxy = Proxy::new(proxy_options(config.upstream.get_ref()), metrics.clone()).map_err(|error| {
+    let count = Workers::count_for(options.max_connections);
+    let proxies = Proxy::several(count, &proxy_options(config.upstream.get_ref()), &metrics).map_err(|error| {
         Failure::new(error, "name the file of who signs its certificate as `ca_file` in [upstream], in PEM")
     })?;
     let key = config.kernel.key.as_ref().map(|key| files::read_key(&source(key))).transpose()?;
     let issuer = guard::issuer(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
+    let no_thread = |error| Failure::new(error, "this machine has no room for another thread");
+    // For the operator, and for keys; what clients ask for is answered by the workers.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(no_thread)?;
     // Keys that are fetched are kept fresh by the runtime.
     let guard = |kernel: &Kernel| runtime.block_on(async { guard::guard(&config, kernel, issuer.as_ref()) });
     if args.check {
@@ -83,10 +86,12 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }
-    let service = IssuingLayer::new(issuer).layer(guard.layer(proxy));
-    let service = Metered::new(service, metrics.clone());
-    let served = runtime.block_on(listen(&config, options, service, metrics, readiness));
-    // Tunnels, and what was cut off.
+    let issuing = IssuingLayer::new(issuer);
+    let service = |proxy| Metered::new(issuing.layer(guard.layer(proxy)), metrics.clone());
+    let services = proxies.into_iter().map(service).collect();
+    let workers = Workers::start(count).map_err(no_thread)?;
+    let served = runtime.block_on(listen(&config, (&workers, &options), services, &metrics, readiness));
+    drop(workers);
     runtime.shutdown_background();
     if let Err(error) = pollster::block_on(kernel.flush()) {
         printer.warning(&format!("the last receipt cannot be written: {error}"), "check the disk of the state");
@@ -176,9 +181,9 @@ fn readiness(revocations: Arc<dyn RevocationStore>, upstream: &UpstreamAt) -> Re
 
 async fn listen(
     config: &Config,
-    options: ServeOptions,
-    service: Metered<Issuing<Guarded<Proxy>>>,
-    metrics: Metrics,
+    (workers, options): (&Workers, &ServeOptions),
+    services: Vec<Metered<Issuing<Guarded<Proxy>>>>,
+    metrics: &Metrics,
     readiness: Readiness,
 ) -> Result<Exit, Failure> {
     let (stop, mut stopped) = watch::channel(false);
@@ -200,11 +205,12 @@ async fn listen(
             let _ = stopped.wait_for(|stopped| *stopped).await;
         }))
     });
-    let ended = serve(listener, options, service, metrics, async {
+    let told = async {
         end().await;
         tracing::info!("told to stop");
-    })
-    .await;
+    };
+    let ended = workers.serve(listener, options, services, metrics, told).await;
+    let ended = ended.map_err(|error| Failure::new(error, "start it again"))?;
     if ended.cut_off > 0 {
         tracing::warn!("{} connections were cut off", ended.cut_off);
     }
