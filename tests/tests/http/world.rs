@@ -164,7 +164,10 @@ impl Default for Setting {
 
 /// An audit that keeps what it is told: event, scheme, sub, trace, time.
 #[derive(Clone, Default)]
-pub struct Log(pub Arc<Mutex<Vec<(&'static str, &'static str, Option<String>, Option<String>, u64)>>>);
+pub struct Log(pub Arc<Mutex<Vec<Told>>>);
+
+/// The event, the scheme, the subject, the trace and the time.
+pub type Told = (&'static str, &'static str, Option<String>, Option<String>, u64);
 
 impl Audit for Log {
     fn record(&self, event: &AuditEvent<'_>) {

@@ -87,7 +87,6 @@ fn of_rfc9449(config: &config::Rfc9449, kernel: &Kernel) -> Result<Rfc9449, Fail
         };
         let help = "name the file, or the https URL, where the issuer's public keys are as a JWK Set";
         let keys = keys.map_err(|error| Failure::new(format!("the keys of `{}`: {error}", issuer.iss), help))?;
-        keys.keep_fresh();
         let (name, audiences, algs) = (issuer.iss.clone(), vec![issuer.aud.clone()], Alg::OF_ISSUERS.to_vec());
         Ok(Issuer { name, audiences, algs, keys })
     });

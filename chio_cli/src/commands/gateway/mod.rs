@@ -46,9 +46,10 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for another thread"))?;
     // Keys that are fetched are kept fresh by the runtime.
     let guard = |kernel: &Kernel| runtime.block_on(async { guard::guard(&config, kernel, issuer.as_ref()) });
+    // Once before anything is opened and told: with a kernel that nobody asks.
+    let any = Kernel::builder().build().map_err(|error| Failure::new(error, "set the clock of this machine"))?;
+    drop(guard(&any)?);
     if args.check {
-        let any = Kernel::builder().build().map_err(|error| Failure::new(error, "set the clock of this machine"))?;
-        guard(&any)?;
         let (routes, address) = (config.route.len(), config.listen.address);
         let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
         printer.answer(&value, &format!("{GREEN}ok{RESET}     {routes} routes\n"))?;
