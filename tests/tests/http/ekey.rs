@@ -116,6 +116,20 @@ async fn an_ekey_passes_and_a_replay_of_it_does_not() {
     assert_eq!(world.seen(), 1);
 }
 
+/// What was captured before a start, and forgotten since, is told from what cannot be that old.
+#[tokio::test]
+async fn right_after_a_start_a_trace_of_that_kernel_is_enough() {
+    let started = || World::of(Setting { started: NOW, ..setting() }, Vec::new());
+    let (mut world, mut restarted) = (started(), started());
+    let old = answer(401, "proof_predates_kernel", "invalid_proof");
+    assert_eq!(world.send(good(&issue(&wanted(5)).unwrap())).await.answer(), old);
+    let issuer = ekeys(&ManualClock::at(NOW));
+    issuer.traces_of(world.kernel.clone());
+    let issued = issuer.issue(SECRET, wanted(5).to_string().as_bytes(), None).unwrap();
+    assert_eq!(world.send(good(&issued)).await.status, 200);
+    assert_eq!(restarted.send(good(&issued)).await.answer(), old);
+}
+
 #[tokio::test]
 async fn a_thief_without_the_key_uses_nothing_up() {
     let (mut world, issued) = (ekey_world(), issue(&wanted(2)).unwrap());
