@@ -142,7 +142,7 @@ const RULES: &[Rule] = &[
     ("`%2e` is a dot", "chio_http/src/target.rs", "if is_unreserved || escaped.is_ascii_control()", "if escaped.is_ascii_control()", "tests/tests/http/attacks.rs", "a_confused_path"),
     ("an E-Key's proof may have any nonce", "chio_http/src/ekey/scheme.rs", "if proof.nonce() != Some(&*token.trace) {", "if false {", "tests/tests/http/ekey.rs", "a_proof_for_something_else"),
     ("an E-Key of a certificate is anybody's", "chio_http/src/ekey/scheme.rs", "check_certificate(token.certificate, presented.certificate)?;", "", "tests/tests/http/ekey.rs", "an_ekey_of_a_certificate_is_of_the_connection_that_has_shown_it"),
-    ("an E-Key has no limit", "chio_http/src/ekey/scheme.rs", "grant.max_invocations = token.cap.limit;", "let _ = &mut grant;", "tests/tests/http/ekey.rs", "an_ekey_is_for_what_it_names"),
+    ("an E-Key has no limit", "chio_http/src/ekey/scheme.rs", "grant.max_invocations = token.cap.limit;", "let _ = &mut grant;", "tests/tests/http/ekey.rs", "a_thief_without_the_key_uses_nothing_up"),
     ("an E-Key lives as long as it says", "chio_http/src/ekey/token.rs", "if expires_at > issued_at.ceil.saturating_add(MAX_TTL_SECS) {", "if false {", "tests/tests/http/ekey.rs", "a_token_that_is_none"),
     ("a client has issued what it likes", "chio_http/src/ekey/issue.rs", "check_cap(&cap, client)?;", "", "tests/tests/http/ekey.rs", "a_client_has_issued_what_it_may_and_nothing_more"),
     ("one right becomes two", "chio_http/src/gateway/headers.rs", "if subcap.iter().any(|name| name.contains(' ')) {", "if false {", "tests/tests/gateway/headers.rs", "one_right_does_not_become_two"),

@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         config::Mode::Off => Mode::Off,
     };
     let revocations = Arc::clone(&stores.revocations);
-    let origin = config.listen.origin.as_str();
+    let origin = config.listen.origin.0.as_str();
     let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
     let kernel = kernel.map_err(|error| Failure::new(error, "set the clock of this machine"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());
