@@ -39,10 +39,15 @@ impl Segment {
 
     fn is_same_but_for_names(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Literal(one), Self::Literal(other)) => one == other,
+            (Self::Literal(one), Self::Literal(other)) => is_same_unescaped(one, other),
             _ => self.rank() == other.rank(),
         }
     }
+}
+
+/// Whether two segments are one to a service that unescapes them before it looks for its route.
+fn is_same_unescaped(one: &str, other: &str) -> bool {
+    one == other || unescaped(one).is_ok_and(|one| unescaped(other).is_ok_and(|other| one == other))
 }
 
 impl Route {
@@ -156,12 +161,16 @@ impl Route {
     }
 
     fn matches(&self, path: &str) -> bool {
+        self.matches_by(path, |literal, segment| literal == segment)
+    }
+
+    fn matches_by(&self, path: &str, is_same: fn(&str, &str) -> bool) -> bool {
         let mut rest = path.strip_prefix('/');
         for segment in &self.segments {
             let Some(left) = rest else { return false };
             let (first, after) = left.split_once('/').map_or((left, None), |(first, after)| (first, Some(after)));
             match segment {
-                Segment::Literal(literal) if literal != first => return false,
+                Segment::Literal(literal) if !is_same(literal, first) => return false,
                 Segment::Parameter(_) if first.is_empty() => return false,
                 Segment::Rest(_) => return !left.is_empty(),
                 _ => {}
@@ -230,9 +239,16 @@ impl Routes {
         Ok(Self { by_method })
     }
 
-    /// The route of a request. The method is compared exactly, `HEAD` is not `GET`.
+    /// The route of a request. The method is compared exactly, `HEAD` is not `GET`. There is none where a service that
+    /// unescapes the path first would take another: `%40me` for `@me`.
     pub fn find(&self, method: &str, path: &str) -> Option<&Route> {
-        self.by_method.get(method)?.iter().find(|route| route.matches(path))
+        let routes = self.by_method.get(method)?;
+        let at = routes.iter().position(|route| route.matches(path))?;
+        let is_before = |route: &Route| route.matches_by(path, is_same_unescaped);
+        if path.contains('%') && routes.iter().take(at).any(is_before) {
+            return None;
+        }
+        routes.get(at)
     }
 
     /// All of them.

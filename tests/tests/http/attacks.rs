@@ -4,6 +4,7 @@ use chio_core::crypto::{Algorithm, Keypair};
 use chio_http::dpop::{ProofClaims, ProofRules};
 use chio_http::jwk::public_jwk;
 use chio_http::jws;
+use chio_http::route::{Route, Routes};
 use chio_http::{Body, ClientCertificate};
 use hyper::Request;
 use serde_json::{Value, json};
@@ -396,4 +397,31 @@ async fn the_same_ecdsa_proof_with_the_other_s() {
     assert_eq!(world.send(client.with_proof("GET", "/orders/1", &other)).await.status, 200, "others make them");
     let again = world.send(client.with_proof("GET", "/orders/1", &proof)).await;
     assert_eq!(again.answer(), answer(401, "nonce_replayed", PROOF));
+}
+
+/// `@` may be escaped and need not be, and a service that unescapes before it looks for its route reads both as one path.
+#[tokio::test]
+async fn another_spelling_of_a_stricter_route() {
+    let client = client();
+    refused(client.request("GET", "/orders/@me"), (403, "tool_not_granted", "insufficient_scope")).await;
+    refused(client.request("GET", "/orders/%40me"), (404, "unknown_tool", "")).await;
+    // What is another text in every reading is another order.
+    for path in ["/orders/%40you", "/orders/@you", "/orders/a%40me"] {
+        assert_eq!(world().send(client.request("GET", path)).await.status, 200, "{path}");
+    }
+    let routes = |texts: &[&str]| Routes::new(texts.iter().map(|text| Route::parse(text).unwrap()));
+    let some = routes(&["GET:/:a", "GET:/@me", "GET:/caf%C3%A9/:a", "GET:/a:b/*c", "GET:/*rest"]).unwrap();
+    for (path, tool) in [
+        ("/@me", Some("GET:/@me")),
+        ("/%40me", None),
+        ("/%40you", Some("GET:/:a")),
+        ("/caf%C3%A9/%40", Some("GET:/caf%C3%A9/:a")),
+        ("/a:b/%20", Some("GET:/a:b/*c")),
+        ("/a%3Ab/c", None),
+        ("/a%3Ab", Some("GET:/:a")),
+        ("/x/a%3Ab", Some("GET:/*rest")),
+    ] {
+        assert_eq!(some.find("GET", path).map(Route::tool_name), tool, "{path}");
+    }
+    assert!(routes(&["GET:/a@/:b", "GET:/a%40/:c"]).is_err() && routes(&["GET:/a@", "GET:/a%20"]).is_ok());
 }
