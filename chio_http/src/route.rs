@@ -180,6 +180,16 @@ impl Route {
         rest.is_none()
     }
 
+    /// Whether a path is one of it to a service that knows no case of letters, or does not look at a `/` at the end.
+    fn is_nearly_of(&self, path: &str) -> bool {
+        let is_same = |one: &str, other: &str| {
+            let lower = |text| unescaped(text).map(|text| text.to_lowercase());
+            one.eq_ignore_ascii_case(other) || lower(one).is_ok_and(|one| lower(other).is_ok_and(|other| one == other))
+        };
+        let matches = |path: &str| self.matches_by(path, is_same);
+        matches(path) || path.strip_suffix('/').map_or_else(|| matches(&format!("{path}/")), matches)
+    }
+
     /// What the parameters of the path stand for.
     pub(crate) fn parameters(&self, path: &str) -> BTreeMap<&str, String> {
         let mut found = BTreeMap::new();
@@ -240,7 +250,8 @@ impl Routes {
     }
 
     /// The route of a request. The method is compared exactly, `HEAD` is not `GET`. There is none where a service that
-    /// unescapes the path first would take another: `%40me` for `@me`.
+    /// unescapes the path first would take another, `%40me` for `@me`; nor is one that is open to everybody that of a path
+    /// which differs from those of a more literal, guarded one by the case of its letters or a `/` at the end alone.
     pub fn find(&self, method: &str, path: &str) -> Option<&Route> {
         let routes = self.by_method.get(method)?;
         let at = routes.iter().position(|route| route.matches(path))?;
@@ -248,7 +259,10 @@ impl Routes {
         if path.contains('%') && routes.iter().take(at).any(is_before) {
             return None;
         }
-        routes.get(at)
+        let found = routes.get(at)?;
+        // Nobody comes in unasked by a spelling that many services take for that of a more literal route, which is guarded.
+        let is_guarded = |route: &Route| !route.public && route.is_nearly_of(path);
+        if found.public && routes.iter().take(at).any(is_guarded) { None } else { Some(found) }
     }
 
     /// All of them.

@@ -425,3 +425,39 @@ async fn another_spelling_of_a_stricter_route() {
     }
     assert!(routes(&["GET:/a@/:b", "GET:/a%40/:c"]).is_err() && routes(&["GET:/a@", "GET:/a%20"]).is_ok());
 }
+
+/// Services that know no case of letters, or no `/` at the end, are many: what they take for a guarded route is not public.
+#[test]
+fn a_public_route_is_no_way_around_a_guarded_one() {
+    let guarded = ["GET:/orders/:id", "GET:/admin", "GET:/lists/", "GET:/caf%C3%A9", "GET:/v/*rest"];
+    let all = guarded.map(|text| Route::parse(text).unwrap());
+    let public = ["GET:/*rest", "GET:/", "GET:/:page"].map(|text| Route::parse(text).unwrap().public());
+    let routes = Routes::new(all.into_iter().chain(public)).unwrap();
+    for (path, tool) in [
+        ("/orders/1", Some("GET:/orders/:id")),
+        ("/orders/1/", None),
+        ("/ORDERS/1", None),
+        ("/Orders/1/", None),
+        ("/admin", Some("GET:/admin")),
+        ("/ADMIN", None),
+        ("/admin/", None),
+        ("/lists", None),
+        ("/CAF%C3%89", None),
+        ("/V/a/b", None),
+        ("/", Some("GET:/")),
+        ("/a", Some("GET:/:page")),
+        ("/orders", Some("GET:/:page")),
+        ("/orders/1/2", Some("GET:/*rest")),
+        ("/administrator", Some("GET:/:page")),
+        ("/a/", Some("GET:/*rest")),
+    ] {
+        assert_eq!(routes.find("GET", path).map(Route::tool_name), tool, "{path}");
+    }
+    // What is public within what is guarded stays public.
+    let guarded = ["GET:/*rest", "GET:/:page", "GET:/docs/:id"].map(|text| Route::parse(text).unwrap());
+    let public = ["GET:/login", "GET:/docs/intro"].map(|text| Route::parse(text).unwrap().public());
+    let routes = Routes::new(guarded.into_iter().chain(public)).unwrap();
+    for (path, is_public) in [("/login", true), ("/docs/intro", true), ("/Login", false), ("/docs/intro/", false)] {
+        assert_eq!(routes.find("GET", path).map(Route::is_public), Some(is_public), "{path}");
+    }
+}
