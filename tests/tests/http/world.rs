@@ -198,6 +198,8 @@ pub fn routes() -> Routes {
         route("POST:/v1/tools/call"),
         route("GET:/v1/tools/call"),
         route("POST:/x"),
+        route("GET:/orders/@me").scope("admin"),
+        route("GET:/about").public(),
     ])
     .unwrap()
 }
