@@ -342,13 +342,13 @@ where
                 Err(answer) => return Ok(answer),
             };
             let Admitted { decided, body, nonce } = admitted;
+            // A service that never sees a credential cannot lose or relay it: nor where everybody may call.
+            parts.headers.remove(AUTHORIZATION);
+            parts.headers.remove(PROOF);
             let Some((caller, mut pending)) = decided else {
                 parts.extensions.remove::<Caller>();
                 return Ok(inner.call(Request::from_parts(parts, body)).await?.map(Body::coming));
             };
-            // A service that never sees a credential cannot lose or relay it.
-            parts.headers.remove(AUTHORIZATION);
-            parts.headers.remove(PROOF);
             let decided = Decided { scheme: caller.scheme, is_allowed: true, code: "" };
             // In the place of any that came with it: nobody but this guard says who calls.
             parts.extensions.insert(caller);

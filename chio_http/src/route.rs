@@ -39,10 +39,15 @@ impl Segment {
 
     fn is_same_but_for_names(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Literal(one), Self::Literal(other)) => one == other,
+            (Self::Literal(one), Self::Literal(other)) => is_same_unescaped(one, other),
             _ => self.rank() == other.rank(),
         }
     }
+}
+
+/// Whether two segments are one to a service that unescapes them before it looks for its route.
+fn is_same_unescaped(one: &str, other: &str) -> bool {
+    one == other || unescaped(one).is_ok_and(|one| unescaped(other).is_ok_and(|other| one == other))
 }
 
 impl Route {
@@ -156,12 +161,16 @@ impl Route {
     }
 
     fn matches(&self, path: &str) -> bool {
+        self.matches_by(path, |literal, segment| literal == segment)
+    }
+
+    fn matches_by(&self, path: &str, is_same: fn(&str, &str) -> bool) -> bool {
         let mut rest = path.strip_prefix('/');
         for segment in &self.segments {
             let Some(left) = rest else { return false };
             let (first, after) = left.split_once('/').map_or((left, None), |(first, after)| (first, Some(after)));
             match segment {
-                Segment::Literal(literal) if literal != first => return false,
+                Segment::Literal(literal) if !is_same(literal, first) => return false,
                 Segment::Parameter(_) if first.is_empty() => return false,
                 Segment::Rest(_) => return !left.is_empty(),
                 _ => {}
@@ -169,6 +178,16 @@ impl Route {
             rest = after;
         }
         rest.is_none()
+    }
+
+    /// Whether a path is one of it to a service that knows no case of letters, or does not look at a `/` at the end.
+    fn is_nearly_of(&self, path: &str) -> bool {
+        let is_same = |one: &str, other: &str| {
+            let lower = |text| unescaped(text).map(|text| text.to_lowercase());
+            one.eq_ignore_ascii_case(other) || lower(one).is_ok_and(|one| lower(other).is_ok_and(|other| one == other))
+        };
+        let matches = |path: &str| self.matches_by(path, is_same);
+        matches(path) || path.strip_suffix('/').map_or_else(|| matches(&format!("{path}/")), matches)
     }
 
     /// What the parameters of the path stand for.
@@ -230,9 +249,20 @@ impl Routes {
         Ok(Self { by_method })
     }
 
-    /// The route of a request. The method is compared exactly, `HEAD` is not `GET`.
+    /// The route of a request. The method is compared exactly, `HEAD` is not `GET`. There is none where a service that
+    /// unescapes the path first would take another, `%40me` for `@me`; nor is one that is open to everybody that of a path
+    /// which differs from those of a more literal, guarded one by the case of its letters or a `/` at the end alone.
     pub fn find(&self, method: &str, path: &str) -> Option<&Route> {
-        self.by_method.get(method)?.iter().find(|route| route.matches(path))
+        let routes = self.by_method.get(method)?;
+        let at = routes.iter().position(|route| route.matches(path))?;
+        let is_before = |route: &Route| route.matches_by(path, is_same_unescaped);
+        if path.contains('%') && routes.iter().take(at).any(is_before) {
+            return None;
+        }
+        let found = routes.get(at)?;
+        // Nobody comes in unasked by a spelling that many services take for that of a more literal route, which is guarded.
+        let is_guarded = |route: &Route| !route.public && route.is_nearly_of(path);
+        if found.public && routes.iter().take(at).any(is_guarded) { None } else { Some(found) }
     }
 
     /// All of them.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use chio_kernel::clock::SystemClock;
@@ -118,7 +119,23 @@ fn a_list_of_revocations_goes_from_one_state_to_another_and_never_back() {
     assert_eq!(code(&place, &kernel), "");
     state("apply STATE second.json --issuer issuer.key").done();
     assert_eq!(code(&place, &kernel), "capability_revoked");
-    state("apply STATE second.json --issuer issuer.key").done();
+    // From where it is published.
+    let list = place.read("second.json");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let published = std::thread::spawn(move || {
+        for body in [list, "gone".to_owned()] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let status = if body == "gone" { "410 Gone" } else { "200 OK" };
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+                .unwrap();
+        }
+    });
+    state(&format!("apply STATE {url}/second.json --issuer issuer.key")).done();
+    state(&format!("apply STATE {url}/second.json --issuer issuer.key")).failed("the answer is 410 Gone");
+    published.join().unwrap();
+    state("apply STATE http://lists.example/second.json --issuer issuer.key").failed("neither an `https` URL");
     state("apply STATE first.json --issuer issuer.key").failed("number 2 was applied already");
     let shown = state("show STATE");
     assert!(shown.stdout.contains("capability ") && shown.stdout.contains("key "), "{shown:?}");

@@ -113,7 +113,8 @@ pub(crate) struct StatePublish {
 pub(crate) struct StateApply {
     #[command(flatten)]
     pub(crate) state: StateName,
-    /// The list
+    /// The list: a file, or an https URL
+    #[arg(value_name = "FILE|URL")]
     pub(crate) file: Source,
     /// Whose it has to be: a public key, or a file that holds it
     #[arg(long, value_name = "KEY")]

@@ -138,8 +138,9 @@ impl EKeyToken {
         if !is_trace(trace) {
             return Err(TokenError::Claim("trace"));
         }
-        // What is remembered of it is remembered by what its issuer cannot give twice.
-        let credential = Digest::of(format!("ekey:{}{trace}", issuer.name).as_bytes());
+        // What is remembered of it is remembered by what its issuer cannot give twice, and no other issuer at all: there is no
+        // colon in a trace.
+        let credential = Digest::of(format!("ekey:{}:{trace}", issuer.name).as_bytes());
         Ok(Self {
             subject: needed(claims, "sub", 256)?.to_owned(),
             trace: trace.to_owned(),

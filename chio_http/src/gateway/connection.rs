@@ -1,16 +1,17 @@
 //! One connection: its requests go to the service, and it is ended where its client does not keep up.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tower_service::Service;
@@ -60,7 +61,7 @@ pub(crate) async fn connection<S>(
     options: &ServeOptions,
     service: S,
     metrics: &Metrics,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
@@ -95,23 +96,37 @@ pub(crate) async fn connection<S>(
             Ok::<_, Infallible>(answer.map(|body| Body::coming(Ending { body, under_way })))
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.head_timeout)
-        .max_buf_size(options.max_head_bytes.max(8192));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(options.max_streams)
-        .max_header_list_size(u32::try_from(options.max_head_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(options.idle_timeout)
-        .keep_alive_timeout(options.head_timeout);
-    // Which of the two it is was agreed on in the handshake: nothing is guessed from the first bytes, for which there would
-    // be no time-out.
-    let builder = if is_http2 { builder.http2_only() } else { builder.http1_only() };
-    let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    // Which of the two it is was agreed on in the handshake: nothing is guessed from the first bytes. `auto` of hyper-util
+    // guesses, whatever it is told, where it serves upgrades.
+    if is_http2 {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(options.max_streams)
+            .max_header_list_size(u32::try_from(options.max_head_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(options.idle_timeout)
+            .keep_alive_timeout(options.head_timeout);
+        let serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        watched(serving, |serving| serving.graceful_shutdown(), options, &counts, stopped).await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(options.head_timeout)
+            .max_buf_size(options.max_head_bytes.max(8192));
+        let serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        watched(serving, |serving| serving.graceful_shutdown(), options, &counts, stopped).await;
+    }
+}
+
+/// Serves a connection, and ends it where it is told to stop, or its client does not keep up.
+async fn watched<F: Future>(
+    mut serving: Pin<&mut F>,
+    end: fn(Pin<&mut F>),
+    options: &ServeOptions,
+    counts: &Counts,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut is_ending = false;
     loop {
         let before = counts.moves();
@@ -122,7 +137,7 @@ pub(crate) async fn connection<S>(
             _ = serving.as_mut() => return,
             _ = stopped.wait_for(|stop| *stop), if !is_ending => {
                 is_ending = true;
-                serving.as_mut().graceful_shutdown();
+                end(serving.as_mut());
             }
             () = tokio::time::sleep(patience) => {
                 if counts.moves() != before {
@@ -133,7 +148,7 @@ pub(crate) async fn connection<S>(
                         return;
                     }
                     is_ending = true;
-                    serving.as_mut().graceful_shutdown();
+                    end(serving.as_mut());
                 } else if counts.waits_for_client() {
                     // It does not read its answer.
                     return;

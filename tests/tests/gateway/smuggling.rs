@@ -121,3 +121,19 @@ async fn the_body_of_a_get_is_not_lost() {
         assert!(seen.ends_with(end), "{seen}");
     }
 }
+
+/// HTTP/2 is agreed on in the handshake of TLS, and nowhere else: what stands before us may have read HTTP/1.1.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_speaks_http_2_unasked() {
+    let (upstream, seen) = recorder(OK).await;
+    let gateway = Gateway::before(upstream).await;
+    let mut client = gateway.connect().await;
+    // The preface, settings, and `GET /` for the authority `a`.
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    sent.extend_from_slice(b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a");
+    tokio::io::AsyncWriteExt::write_all(&mut client.0, &sent).await.unwrap();
+    tokio::io::AsyncWriteExt::shutdown(&mut client.0).await.unwrap();
+    let answer = client.rest().await;
+    assert!(answer.is_empty() || status(&answer) >= 400, "{answer:?}");
+    assert!(seen.lock().unwrap().is_empty());
+}

@@ -4,6 +4,7 @@ use chio_core::crypto::{Algorithm, Keypair};
 use chio_http::dpop::{ProofClaims, ProofRules};
 use chio_http::jwk::public_jwk;
 use chio_http::jws;
+use chio_http::route::{Route, Routes};
 use chio_http::{Body, ClientCertificate};
 use hyper::Request;
 use serde_json::{Value, json};
@@ -396,4 +397,67 @@ async fn the_same_ecdsa_proof_with_the_other_s() {
     assert_eq!(world.send(client.with_proof("GET", "/orders/1", &other)).await.status, 200, "others make them");
     let again = world.send(client.with_proof("GET", "/orders/1", &proof)).await;
     assert_eq!(again.answer(), answer(401, "nonce_replayed", PROOF));
+}
+
+/// `@` may be escaped and need not be, and a service that unescapes before it looks for its route reads both as one path.
+#[tokio::test]
+async fn another_spelling_of_a_stricter_route() {
+    let client = client();
+    refused(client.request("GET", "/orders/@me"), (403, "tool_not_granted", "insufficient_scope")).await;
+    refused(client.request("GET", "/orders/%40me"), (404, "unknown_tool", "")).await;
+    // What is another text in every reading is another order.
+    for path in ["/orders/%40you", "/orders/@you", "/orders/a%40me"] {
+        assert_eq!(world().send(client.request("GET", path)).await.status, 200, "{path}");
+    }
+    let routes = |texts: &[&str]| Routes::new(texts.iter().map(|text| Route::parse(text).unwrap()));
+    let some = routes(&["GET:/:a", "GET:/@me", "GET:/caf%C3%A9/:a", "GET:/a:b/*c", "GET:/*rest"]).unwrap();
+    for (path, tool) in [
+        ("/@me", Some("GET:/@me")),
+        ("/%40me", None),
+        ("/%40you", Some("GET:/:a")),
+        ("/caf%C3%A9/%40", Some("GET:/caf%C3%A9/:a")),
+        ("/a:b/%20", Some("GET:/a:b/*c")),
+        ("/a%3Ab/c", None),
+        ("/a%3Ab", Some("GET:/:a")),
+        ("/x/a%3Ab", Some("GET:/*rest")),
+    ] {
+        assert_eq!(some.find("GET", path).map(Route::tool_name), tool, "{path}");
+    }
+    assert!(routes(&["GET:/a@/:b", "GET:/a%40/:c"]).is_err() && routes(&["GET:/a@", "GET:/a%20"]).is_ok());
+}
+
+/// Services that know no case of letters, or no `/` at the end, are many: what they take for a guarded route is not public.
+#[test]
+fn a_public_route_is_no_way_around_a_guarded_one() {
+    let guarded = ["GET:/orders/:id", "GET:/admin", "GET:/lists/", "GET:/caf%C3%A9", "GET:/v/*rest"];
+    let all = guarded.map(|text| Route::parse(text).unwrap());
+    let public = ["GET:/*rest", "GET:/", "GET:/:page"].map(|text| Route::parse(text).unwrap().public());
+    let routes = Routes::new(all.into_iter().chain(public)).unwrap();
+    for (path, tool) in [
+        ("/orders/1", Some("GET:/orders/:id")),
+        ("/orders/1/", None),
+        ("/ORDERS/1", None),
+        ("/Orders/1/", None),
+        ("/admin", Some("GET:/admin")),
+        ("/ADMIN", None),
+        ("/admin/", None),
+        ("/lists", None),
+        ("/CAF%C3%89", None),
+        ("/V/a/b", None),
+        ("/", Some("GET:/")),
+        ("/a", Some("GET:/:page")),
+        ("/orders", Some("GET:/:page")),
+        ("/orders/1/2", Some("GET:/*rest")),
+        ("/administrator", Some("GET:/:page")),
+        ("/a/", Some("GET:/*rest")),
+    ] {
+        assert_eq!(routes.find("GET", path).map(Route::tool_name), tool, "{path}");
+    }
+    // What is public within what is guarded stays public.
+    let guarded = ["GET:/*rest", "GET:/:page", "GET:/docs/:id"].map(|text| Route::parse(text).unwrap());
+    let public = ["GET:/login", "GET:/docs/intro"].map(|text| Route::parse(text).unwrap().public());
+    let routes = Routes::new(guarded.into_iter().chain(public)).unwrap();
+    for (path, is_public) in [("/login", true), ("/docs/intro", true), ("/Login", false), ("/docs/intro/", false)] {
+        assert_eq!(routes.find("GET", path).map(Route::is_public), Some(is_public), "{path}");
+    }
 }

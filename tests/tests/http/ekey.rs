@@ -116,6 +116,20 @@ async fn an_ekey_passes_and_a_replay_of_it_does_not() {
     assert_eq!(world.seen(), 1);
 }
 
+/// What was captured before a start, and forgotten since, is told from what cannot be that old.
+#[tokio::test]
+async fn right_after_a_start_a_trace_of_that_kernel_is_enough() {
+    let started = || World::of(Setting { started: NOW, ..setting() }, Vec::new());
+    let (mut world, mut restarted) = (started(), started());
+    let old = answer(401, "proof_predates_kernel", "invalid_proof");
+    assert_eq!(world.send(good(&issue(&wanted(5)).unwrap())).await.answer(), old);
+    let issuer = ekeys(&ManualClock::at(NOW));
+    issuer.traces_of(world.kernel.clone());
+    let issued = issuer.issue(SECRET, wanted(5).to_string().as_bytes(), None).unwrap();
+    assert_eq!(world.send(good(&issued)).await.status, 200);
+    assert_eq!(restarted.send(good(&issued)).await.answer(), old);
+}
+
 #[tokio::test]
 async fn a_thief_without_the_key_uses_nothing_up() {
     let (mut world, issued) = (ekey_world(), issue(&wanted(2)).unwrap());
@@ -135,6 +149,42 @@ async fn a_thief_without_the_key_uses_nothing_up() {
     assert_eq!(world.send(post).await.answer(), answer(403, "budget_exhausted", "capability_mismatch"));
     let other = issue(&wanted(1)).unwrap();
     assert_eq!(world.send(good(&other)).await.status, 200, "another token has its own");
+}
+
+#[tokio::test]
+async fn an_issuer_whose_name_begins_with_another_s_uses_nothing_of_it_up() {
+    let longer = format!("{NAME}a");
+    let scheme = |kernel: &Kernel| -> Vec<Box<dyn chio_http::scheme::HttpScheme>> {
+        let issuer = |name: &str, seed: u8| Issuer {
+            name: name.into(),
+            audiences: vec![ORIGIN.into()],
+            algs: Alg::OF_ISSUERS.to_vec(),
+            keys: {
+                let text = chio_http::jwk::jwks(&[Keypair::from_seed(&[seed; 32]).public_key()]).unwrap();
+                Keys::fixed(Jwks::parse(text.as_bytes()).unwrap())
+            },
+        };
+        let issuers = vec![issuer(NAME, 3), issuer(&format!("{NAME}a"), 4)];
+        vec![Box::new(EKey::new(issuers, EKeyRules::default(), kernel.clone()))]
+    };
+    let mut world = World::of(Setting { schemes: scheme, ..Setting::default() }, Vec::new());
+    let sent = |iss: &str, seed: u8, holder: &Keypair, trace: &str| {
+        let claims = json!({
+            "iss": iss, "sub": "agent-1", "aud": ORIGIN, "iat": NOW, "exp": NOW + 30, "trace": trace,
+            "cap": {"action": "GET:/orders/:id", "scope": "orders", "limit": 1}, "cnf": {"jkt": thumbprint(holder)},
+        });
+        let key = Keypair::from_seed(&[seed; 32]);
+        let token = jws::sign(&key, r#""typ":"EKEY""#, claims.to_string().as_bytes()).unwrap();
+        let (method, now, nonce) = ("GET", NOW, Some(trace));
+        let proof = ProofClaims { method, url: ONE, now, nonce, ..ProofClaims::default() }.sign(holder).unwrap();
+        let request = bare(method, "/orders/1").header("authorization", format!("EKey {token}"));
+        request.header("dpop", proof).body(Body::empty()).unwrap()
+    };
+    let trace = "0123456789abcdef0123456789abcdef";
+    let thief = Keypair::from_seed(&[66; 32]);
+    assert_eq!(world.send(sent(NAME, 3, &thief, &format!("a{trace}"))).await.status, 200);
+    assert_eq!(world.send(sent(&longer, 4, &client_key(), trace)).await.status, 200);
+    assert_eq!(world.send(sent(&longer, 4, &client_key(), trace)).await.answer().1, "budget_exhausted");
 }
 
 #[tokio::test]

@@ -132,3 +132,12 @@ async fn an_issuer_whose_keys_cannot_be_had_is_nobodys_fault() {
     assert_eq!(got.answer(), answer(503, "store_unavailable", ""));
     assert!(!got.header("retry-after").is_empty() && !String::from_utf8(got.body).unwrap().contains("127.0.0.1"));
 }
+
+#[tokio::test]
+async fn what_is_open_to_everybody_sees_no_credentials_either() {
+    let mut world = world();
+    assert_eq!(world.send(client().request("GET", "/about")).await.status, 200);
+    let seen = world.last();
+    assert!(!seen.headers.contains_key("authorization") && !seen.headers.contains_key("dpop"), "{seen:?}");
+    assert_eq!(seen.caller, None);
+}

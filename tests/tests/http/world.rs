@@ -164,7 +164,10 @@ impl Default for Setting {
 
 /// An audit that keeps what it is told: event, scheme, sub, trace, time.
 #[derive(Clone, Default)]
-pub struct Log(pub Arc<Mutex<Vec<(&'static str, &'static str, Option<String>, Option<String>, u64)>>>);
+pub struct Log(pub Arc<Mutex<Vec<Told>>>);
+
+/// The event, the scheme, the subject, the trace and the time.
+pub type Told = (&'static str, &'static str, Option<String>, Option<String>, u64);
 
 impl Audit for Log {
     fn record(&self, event: &AuditEvent<'_>) {
@@ -195,6 +198,8 @@ pub fn routes() -> Routes {
         route("POST:/v1/tools/call"),
         route("GET:/v1/tools/call"),
         route("POST:/x"),
+        route("GET:/orders/@me").scope("admin"),
+        route("GET:/about").public(),
     ])
     .unwrap()
 }

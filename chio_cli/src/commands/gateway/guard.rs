@@ -50,7 +50,7 @@ pub(super) fn settings(config: &Config) -> Settings {
 
 /// The guard around the proxy: nothing reaches that but through this.
 pub(super) fn guard(config: &Config, kernel: &Kernel, issuer: Option<&EKeyIssuer>) -> Result<GuardLayer, Failure> {
-    let own = Origin::parse(config.listen.origin.as_str()).map_err(|error| wrong(&error))?;
+    let own = config.listen.origin.0.clone();
     let scheme = if own.is_https() { "https" } else { "http" };
     let others = config.listen.hosts.iter().map(|host| Origin::parse(&format!("{scheme}://{host}")));
     let mut origins = vec![own];
@@ -62,7 +62,7 @@ pub(super) fn guard(config: &Config, kernel: &Kernel, issuer: Option<&EKeyIssuer
         schemes.push(Box::new(of_rfc9449(rfc9449.get_ref(), kernel)?));
     }
     if let Some(ekey) = &config.ekey {
-        schemes.push(Box::new(of_ekey(ekey.get_ref(), config.listen.origin.as_str(), kernel, issuer)?));
+        schemes.push(Box::new(of_ekey(ekey.get_ref(), config.listen.origin.0.as_str(), kernel, issuer)?));
     }
     let service = GuardedService { origins, routes, body_limit };
     HttpGuard::new(kernel.clone(), service, schemes).map(GuardLayer::new).map_err(|error| wrong(&error))
@@ -87,7 +87,6 @@ fn of_rfc9449(config: &config::Rfc9449, kernel: &Kernel) -> Result<Rfc9449, Fail
         };
         let help = "name the file, or the https URL, where the issuer's public keys are as a JWK Set";
         let keys = keys.map_err(|error| Failure::new(format!("the keys of `{}`: {error}", issuer.iss), help))?;
-        keys.keep_fresh();
         let (name, audiences, algs) = (issuer.iss.clone(), vec![issuer.aud.clone()], Alg::OF_ISSUERS.to_vec());
         Ok(Issuer { name, audiences, algs, keys })
     });
@@ -128,7 +127,7 @@ pub(super) fn issuer(config: &Config) -> Result<Option<EKeyIssuer>, Failure> {
         files::check_private(Path::new(path))?;
     }
     let key = files::read_key(&name)?;
-    let service = ekey.aud.clone().unwrap_or_else(|| config.listen.origin.as_str().to_owned());
+    let service = ekey.aud.clone().unwrap_or_else(|| config.listen.origin.0.as_str().to_owned());
     let clients = issuer.client.values().map(|client| {
         let secret: Digest = client.secret_sha256.as_str().parse().map_err(|error| wrong(&error))?;
         let audiences = if client.auds.is_empty() { vec![service.clone()] } else { client.auds.clone() };

@@ -49,9 +49,10 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(no_thread)?;
     // Keys that are fetched are kept fresh by the runtime.
     let guard = |kernel: &Kernel| runtime.block_on(async { guard::guard(&config, kernel, issuer.as_ref()) });
+    // Once before anything is opened and told: with a kernel that nobody asks.
+    let any = Kernel::builder().build().map_err(|error| Failure::new(error, "set the clock of this machine"))?;
+    drop(guard(&any)?);
     if args.check {
-        let any = Kernel::builder().build().map_err(|error| Failure::new(error, "set the clock of this machine"))?;
-        guard(&any)?;
         let (routes, address) = (config.route.len(), config.listen.address);
         let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
         printer.answer(&value, &format!("{GREEN}ok{RESET}     {routes} routes\n"))?;
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         config::Mode::Off => Mode::Off,
     };
     let revocations = Arc::clone(&stores.revocations);
-    let origin = config.listen.origin.as_str();
+    let origin = config.listen.origin.0.as_str();
     let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
     let kernel = kernel.map_err(|error| Failure::new(error, "set the clock of this machine"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());

@@ -1,6 +1,5 @@
 //! `chio http request`
 
-use std::path::Path;
 use std::time::Duration;
 
 use chio_core::crypto::Keypair;
@@ -21,7 +20,7 @@ use crate::exit::{Exit, Failure, printable};
 use crate::files;
 use crate::print::{Printer, aside, document};
 use crate::source;
-use crate::write::{self, Audience};
+use crate::write::{Audience, Pending};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_ANSWER_BYTES: usize = 16 << 20;
@@ -40,6 +39,7 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
     let data = args.data.as_ref().map(|data| data.read("the body", MAX_DATA_BYTES)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for it"))?;
+    let saved = args.save.as_ref().map(|path| Pending::new(path, Audience::Owner, false)).transpose()?;
     let asked = Asked { method, url: &args.url, client, data };
     let (headers, answer) = match (&args.key, &args.token, &args.issuer) {
         (Some(key), Some(token), _) => {
@@ -49,8 +49,8 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
         (_, _, Some(issuer)) => asked.by_ekey(&runtime, args, issuer)?,
         _ => return Err(usage("neither a key with its token nor an issuer is named")),
     };
-    if let Some(path) = &args.save {
-        save(path, &headers)?;
+    if let Some(saved) = saved {
+        saved.finish(&written(&headers))?;
     }
     let body = String::from_utf8_lossy(&answer.body);
     if printer.is_json() {
@@ -202,7 +202,8 @@ impl Transport for Post {
     }
 }
 
-fn save(path: &Path, headers: &HeaderMap) -> Result<(), Failure> {
+/// As `curl --header @FILE` reads them.
+fn written(headers: &HeaderMap) -> Vec<u8> {
     let mut text = Vec::new();
     for (name, value) in headers {
         text.extend_from_slice(name.as_str().as_bytes());
@@ -210,5 +211,5 @@ fn save(path: &Path, headers: &HeaderMap) -> Result<(), Failure> {
         text.extend_from_slice(value.as_bytes());
         text.push(b'\n');
     }
-    write::write(path, &text, Audience::Owner, true)
+    text
 }

@@ -10,7 +10,7 @@ use crate::commands::at;
 use crate::exit::{Exit, Failure};
 use crate::files;
 use crate::print::{self, GREEN, Printer, RESET};
-use crate::source;
+use crate::source::{self, Source};
 use crate::state::{alone, ask, beside, each};
 use crate::write::{self, Audience};
 
@@ -116,11 +116,35 @@ pub(super) fn publish(args: &StatePublish, printer: &Printer) -> Result<Exit, Fa
     Ok(Exit::Done)
 }
 
+/// A list, from a file or from where it is published.
+fn list(file: &Source, what: &str) -> Result<Vec<u8>, Failure> {
+    #[cfg(unix)]
+    if let Source::File(path) = file
+        && let Some(url) = path.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://"))
+    {
+        use chio_http::client::Client;
+        let failed = |error: &dyn std::fmt::Display| {
+            Failure::new(format!("{what} {file}: {error}"), "nothing was changed; check the address")
+        };
+        let client = Client::new(url).map_err(|error| failed(&error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| failed(&error))?;
+        let request = hyper::Request::new(chio_http::Body::empty());
+        let asked = client.send(request, std::time::Duration::from_secs(30), MAX_REVOCATION_LIST_BYTES);
+        let answer = runtime.block_on(asked).map_err(|error| failed(&error))?;
+        if answer.status != hyper::StatusCode::OK {
+            return Err(failed(&format_args!("the answer is {}", answer.status)));
+        }
+        return Ok(answer.body.into());
+    }
+    file.read(what, MAX_REVOCATION_LIST_BYTES)
+}
+
 pub(super) fn apply(args: &StateApply, printer: &Printer) -> Result<Exit, Failure> {
     const WHAT: &str = "the list";
     source::read_once([args.file.is_standard_input(), args.issuer == "-"])?;
     let issuer = files::read_public_key(&args.issuer)?;
-    let bytes = args.file.read(WHAT, MAX_REVOCATION_LIST_BYTES)?;
+    let bytes = list(&args.file, WHAT)?;
     let wrong =
         |what: &dyn std::fmt::Display| Failure::new(format!("{WHAT} {}: {what}", args.file), "nothing was changed");
     let list = RevocationList::verify(&bytes, &issuer).map_err(|error| wrong(&error))?;

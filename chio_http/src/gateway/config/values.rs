@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::gateway::upstream::Target;
+use crate::origin;
 
 /// Where a secret is: never the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -148,25 +149,16 @@ impl TryFrom<String> for Url {
     }
 }
 
-/// How clients know the service: `https://api.example.com`.
+/// How clients know the service: `https://api.example.com`, in its one spelling.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Origin(String);
-
-impl Origin {
-    /// As it is written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+pub struct Origin(pub origin::Origin);
 
 impl TryFrom<String> for Origin {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const HELP: &str = "an origin is written as https://api.example.com, in lower case, and has no path";
-        let target = Target::read(&text).ok_or(HELP)?;
-        let is_plain = !text.ends_with('/') && !text.bytes().any(|byte| byte.is_ascii_uppercase());
-        (is_plain && target.to_string() == text).then_some(Self(text)).ok_or(HELP)
+        let read = origin::Origin::parse(&text).ok().filter(|origin| origin.as_str() == text);
+        read.map(Self).ok_or("an origin is written as https://api.example.com, in lower case, and has no path")
     }
 }
