@@ -503,6 +503,44 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_is_known_makes_no_proof_hold_that_would_not() {
+        let (world, known, rules) = (world(), KnownHeader::default(), ProofRules::default());
+        let thief = World { key: Keypair::from_seed(&[8; 32]), origin: world.origin.clone() };
+        let bound = Jwk::of(&world.key.public_key()).unwrap().thumbprint();
+        let check = |text: &str, rules| Proof::check_bound(text, world.asked(), rules, (bound, false), &known);
+        let proof = |by: &World, header: &str, id: u8| {
+            let claims = format!(r#"{{"jti":"{id}","htm":"GET","htu":"{URL}","iat":100}}"#);
+            let header = header.replace("JWK", &public_jwk(&by.key.public_key()));
+            jws::sign(&by.key, &header, claims.as_bytes()).unwrap()
+        };
+        let usual = r#""typ":"dpop+jwt","jwk":JWK"#;
+        // Nothing of what does not hold, or is bound to another key, is remembered.
+        assert_eq!(check(&proof(&thief, usual, 1), &rules).err(), Some(ProofError::Binding));
+        let first = proof(&world, usual, 1);
+        let (signed, _) = first.rsplit_once('.').unwrap();
+        let forged = format!("{signed}.{}", Base64UrlUnpadded::encode_string(&[1; 64]));
+        assert_eq!(check(&forged, &rules).err(), Some(ProofError::Signature));
+        assert!(known.0.get().is_none());
+        let read = check(&first, &rules).unwrap();
+        assert!(known.0.get().is_some());
+        let second = check(&proof(&world, usual, 2), &rules).unwrap();
+        assert_eq!((read.key(), second.key()), (bound, bound));
+        assert_ne!((read.id(), read.digest()), (second.id(), second.digest()));
+        // The header of one and the signature of another.
+        let (header, rest) = first.split_once('.').unwrap();
+        let stolen = proof(&thief, usual, 3);
+        let (_, stolen) = stolen.split_once('.').unwrap();
+        assert_eq!(check(&format!("{header}.{stolen}"), &rules).err(), Some(ProofError::Signature));
+        assert!(check(&format!("{header}A.{rest}"), &rules).is_err());
+        // Other headers are read as ever.
+        assert_eq!(check(&proof(&thief, usual, 4), &rules).err(), Some(ProofError::Binding));
+        let other = check(&proof(&world, r#""typ":"JWT","jwk":JWK"#, 5), &rules);
+        assert_eq!(other.err(), Some(ProofError::Type));
+        let only = ProofRules { algs: vec![Alg::Es256], ..rules.clone() };
+        assert_eq!(check(&first, &only).err(), Some(ProofError::Jws(JwsError::Alg)));
+    }
+
+    #[test]
     fn each_check_has_its_answer() {
         let world = world();
         let claims = format!(r#"{{"jti":"1","htm":"GET","htu":"{URL}","iat":100}}"#);
