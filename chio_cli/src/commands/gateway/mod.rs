@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }
-    let service = IssuingLayer::new(issuer).layer(guard.layer(proxy));
+    let service = IssuingLayer::new(issuer, config.listen.origin.0.clone()).layer(guard.layer(proxy));
     let service = Metered::new(service, metrics.clone());
     let served = runtime.block_on(listen(&config, options, service, metrics, readiness));
     // Tunnels, and what was cut off.
