@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
     TooLong,
     /// The body did not come to its end.
     Incomplete,
+    /// There is no room for another body.
+    Busy,
 }
 
 #[derive(Serialize)]
@@ -77,10 +79,15 @@ impl Refusal {
             }
             Self::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "call_too_large", "The body is too long.", None),
             Self::Incomplete => (StatusCode::BAD_REQUEST, "malformed_call", "The body did not come to its end.", None),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "call_too_large", "Try again later.", None),
         };
         // RFC 6750 section 3.1.
         let error = (status == StatusCode::BAD_REQUEST).then_some("invalid_request");
-        problem(status, code, title, detail, error)
+        let mut response = problem(status, code, title, detail, error);
+        if self == Self::Busy {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECS.into());
+        }
+        response
     }
 }
 

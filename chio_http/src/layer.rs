@@ -13,8 +13,9 @@ use chio_kernel::{AuthorizedCall, Kernel};
 use hyper::body::{Body as HttpBody, Bytes};
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response};
 use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -35,6 +36,9 @@ use crate::target::{Target, names_a_credential};
 
 /// How much of a body that a proof covers is read by default, in bytes: 1 MiB.
 pub const BODY_LIMIT: usize = 1 << 20;
+
+/// How much of bodies is held at once at most, in bytes: 64 MiB, or one body where that can be longer.
+pub const BODIES_LIMIT: usize = 64 << 20;
 
 /// Why there is no such guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,27 @@ struct Inner {
     tool_server: String,
     schemes: Vec<Box<dyn HttpScheme>>,
     audit: Box<dyn Audit>,
+    /// Room for bodies, in KiB.
+    room: Arc<Semaphore>,
+}
+
+impl Inner {
+    /// Whether a credential is for one of our schemes.
+    fn is_addressed(&self, headers: &HeaderMap) -> bool {
+        let word = |value: &HeaderValue| {
+            let word = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+            self.schemes.iter().any(|scheme| scheme.word().as_bytes().eq_ignore_ascii_case(word))
+        };
+        headers.get_all(AUTHORIZATION).iter().any(word)
+    }
+
+    /// Room for a body that is going to be read whole: of those that have a signature anybody can send any number again.
+    fn room_for<B: HttpBody>(&self, body: &B) -> Result<OwnedSemaphorePermit, Refusal> {
+        let most = u64::try_from(self.service.body_limit).unwrap_or(u64::MAX);
+        let bytes = body.size_hint().upper().map_or(most, |upper| upper.min(most));
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| Refusal::Busy)
+    }
 }
 
 /// The guard before a service. A clone is another handle to the same guard.
@@ -115,7 +140,8 @@ impl HttpGuard {
                 return Err(GuardError::SameScheme(scheme.name()));
             }
         }
-        Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, audit: Box::new(audit) })))
+        let room = Arc::new(Semaphore::new(BODIES_LIMIT.max(service.body_limit).div_ceil(1024)));
+        Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, audit: Box::new(audit), room })))
     }
 
     /// Decides a request.
@@ -130,13 +156,15 @@ impl HttpGuard {
         let route = guard.service.routes.find(parts.method.as_str(), target.path());
         let route = route.ok_or_else(|| Refusal::Unknown.answer())?;
         if route.is_public() {
-            return Ok(Admitted { decided: None, body: Body::coming(body), nonce: None });
+            return Ok(Admitted { decided: None, body: Body::coming(body), nonce: None, room: None });
         }
 
         let (scheme, opened) = self.open(parts, target, origin, route).await;
         let covers_body = opened.as_ref().is_ok_and(|opened| opened.covers_body() || route.requires_digest());
         let is_form = opened.is_ok() && is_form(&parts.headers);
+        let mut room = None;
         let (body, read) = if covers_body || is_form {
+            room = Some(guard.room_for(&body).map_err(Refusal::answer)?);
             let bytes = whole(body, guard.service.body_limit).await.map_err(Refusal::answer)?;
             if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) {
                 return Err(Refusal::Ambiguous("credentials have no place in a form").answer());
@@ -173,7 +201,7 @@ impl HttpGuard {
                     attempt.opened.as_ref().is_ok_and(|opened| now.is_some_and(|now| opened.renews_nonce(now)));
                 let nonce = scheme.filter(|_| renewed).and_then(|scheme| scheme.new_nonce(now?));
                 let caller = caller(&call, scheme, told);
-                Ok(Admitted { decided: Some((caller, Pending::new(call))), body, nonce })
+                Ok(Admitted { decided: Some((caller, Pending::new(call))), body, nonce, room })
             }
             Err(denied) => {
                 let failure = attempt.failure.get();
@@ -222,6 +250,8 @@ struct Admitted {
     decided: Option<(Caller, Pending)>,
     body: Body,
     nonce: Option<String>,
+    /// Where its body was read: given back when the service has answered.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// What is told of a caller is told of one that is proven alone.
@@ -341,9 +371,12 @@ where
                 Ok(admitted) => admitted,
                 Err(answer) => return Ok(answer),
             };
-            let Admitted { decided, body, nonce } = admitted;
-            // A service that never sees a credential cannot lose or relay it: nor where everybody may call.
-            parts.headers.remove(AUTHORIZATION);
+            let Admitted { decided, body, nonce, room: _room } = admitted;
+            // A service that never sees a credential cannot lose or relay it: nor where everybody may call. There, another
+            // than ours is the service's own affair.
+            if decided.is_some() || guard.0.is_addressed(&parts.headers) {
+                parts.headers.remove(AUTHORIZATION);
+            }
             parts.headers.remove(PROOF);
             let Some((caller, mut pending)) = decided else {
                 parts.extensions.remove::<Caller>();

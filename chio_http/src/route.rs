@@ -180,6 +180,13 @@ impl Route {
         rest.is_none()
     }
 
+    /// Whether it has a parameter where a route has a literal: then that one is narrower, and was made for something of its
+    /// own.
+    pub(crate) fn passes_over(&self, route: &Self) -> bool {
+        let pairs = self.segments.iter().zip(&route.segments);
+        pairs.into_iter().any(|pair| matches!(pair, (Segment::Parameter(_), Segment::Literal(_))))
+    }
+
     /// Whether a path is one of it to a service that knows no case of letters, or does not look at a `/` at the end.
     fn is_nearly_of(&self, path: &str) -> bool {
         let is_same = |one: &str, other: &str| {

@@ -75,7 +75,7 @@ impl Cap {
     /// Whether it is for this request, of that route.
     pub fn covers(&self, method: &str, path: &str, route: &Route) -> bool {
         let has = |scope: &str| self.scope.as_deref().is_some_and(|all| all.split(' ').any(|one| one == scope));
-        self.actions.iter().any(|action| action.is_of(method, path))
+        self.actions.iter().any(|action| action.is_of(method, path) && !action.passes_over(route))
             && route.required_scope().is_none_or(has)
             && route.required_subcap().is_none_or(|subcap| self.subcap.iter().any(|one| one == subcap))
     }

@@ -107,7 +107,7 @@ pub(crate) async fn connection<S>(
             .keep_alive_interval(options.idle_timeout)
             .keep_alive_timeout(options.head_timeout);
         let serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        watched(serving, |serving| serving.graceful_shutdown(), options, &counts, stopped).await;
+        watched(serving, hyper::server::conn::http2::Connection::graceful_shutdown, options, &counts, stopped).await;
     } else {
         let mut builder = http1::Builder::new();
         builder
@@ -115,7 +115,14 @@ pub(crate) async fn connection<S>(
             .header_read_timeout(options.head_timeout)
             .max_buf_size(options.max_head_bytes.max(8192));
         let serving = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
-        watched(serving, |serving| serving.graceful_shutdown(), options, &counts, stopped).await;
+        watched(
+            serving,
+            hyper::server::conn::http1::UpgradeableConnection::graceful_shutdown,
+            options,
+            &counts,
+            stopped,
+        )
+        .await;
     }
 }
 

@@ -12,15 +12,17 @@ use tower_service::Service;
 use crate::body::Body;
 use crate::ekey::EKeyIssuer;
 use crate::ekey::issue::PATH;
+use crate::origin::Origin;
+use crate::shape::shape;
 
 /// Puts an issuer beside a service, or nothing.
 #[derive(Clone, Debug)]
-pub struct IssuingLayer(Option<EKeyIssuer>);
+pub struct IssuingLayer(Option<(EKeyIssuer, Origin)>);
 
 impl IssuingLayer {
-    /// With this issuer.
-    pub fn new(issuer: Option<EKeyIssuer>) -> Self {
-        Self(issuer)
+    /// With this issuer, at this origin.
+    pub fn new(issuer: Option<EKeyIssuer>, origin: Origin) -> Self {
+        Self(issuer.map(|issuer| (issuer, origin)))
     }
 }
 
@@ -35,7 +37,7 @@ impl<S> Layer<S> for IssuingLayer {
 /// A service, and an issuer beside it.
 #[derive(Clone, Debug)]
 pub struct Issuing<S> {
-    issuer: Option<EKeyIssuer>,
+    issuer: Option<(EKeyIssuer, Origin)>,
     inner: S,
 }
 
@@ -54,9 +56,15 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         match &self.issuer {
-            Some(issuer) if request.uri().path() == PATH => {
-                let issuer = issuer.clone();
-                Box::pin(async move { Ok(issuer.answer(request).await) })
+            Some((issuer, origin)) if request.uri().path() == PATH => {
+                let (issuer, origin) = (issuer.clone(), origin.clone());
+                Box::pin(async move {
+                    let (parts, body) = request.into_parts();
+                    if let Err(refusal) = shape(&parts, std::slice::from_ref(&origin)) {
+                        return Ok(refusal.answer());
+                    }
+                    Ok(issuer.answer(Request::from_parts(parts, body)).await)
+                })
             }
             _ => Box::pin(self.inner.call(request)),
         }

@@ -33,7 +33,8 @@ impl Meaning {
     }
 
     fn of_plain(name: &str) -> Self {
-        const OURS: [&str; 6] = ["chio-", "x-chio-", "x-forwarded-", "x-ssl-", "ssl-client-", "x-client-cert"];
+        const OURS: [&str; 7] =
+            ["chio-", "x-auth-request-", "x-chio-", "x-forwarded-", "x-ssl-", "ssl-client-", "x-client-cert"];
         match name {
             // RFC 9110 section 7.6.1, RFC 9112 appendix C.2.2, RFC 9113 section 3.1, and the two that are a proxy's own
             // (RFC 9110 section 11.7).
@@ -60,6 +61,7 @@ impl Meaning {
             | "x-client-ip"
             | "x-cluster-client-ip"
             | "x-forwarded"
+            | "x-authenticated-user"
             | "x-host"
             | "x-original-host"
             | "x-original-forwarded-for"
@@ -69,10 +71,13 @@ impl Meaning {
             | "x-remote-user" => Self::Ours,
             "x-http-method"
             | "x-http-method-override"
+            | "x-envoy-original-path"
             | "x-method-override"
+            | "x-original-method"
             | "x-original-uri"
             | "x-original-url"
             | "x-rewrite-uri"
+            | "x-waws-unencoded-url"
             | "x-rewrite-url" => Self::Override,
             "authorization" | "content-encoding" | "content-length" | "content-type" | "cookie" | "dpop" | "expect"
             | "host" | "trailer" | "via" => Self::Vital,

@@ -13,6 +13,7 @@ use chio_http::issuer::Issuer;
 use chio_http::jwk::{Jwks, public_jwk};
 use chio_http::jws::{self, Alg};
 use chio_http::keys::Keys;
+use chio_http::route::Route;
 use chio_http::{Body, ClientCertificate};
 use chio_kernel::clock::{BoxFuture, ManualClock};
 use chio_kernel::{Kernel, KernelError};
@@ -128,6 +129,25 @@ async fn right_after_a_start_a_trace_of_that_kernel_is_enough() {
     let issued = issuer.issue(SECRET, wanted(5).to_string().as_bytes(), None).unwrap();
     assert_eq!(world.send(good(&issued)).await.status, 200);
     assert_eq!(restarted.send(good(&issued)).await.answer(), old);
+}
+
+/// A route that stands beside a template was made for something of its own: an action that is the template is not for it.
+#[tokio::test]
+async fn an_action_does_not_pass_over_a_narrower_route() {
+    let routes = || ["GET:/orders/:id", "GET:/orders/export"].map(|text| Route::parse(text).unwrap());
+    let (general, narrow) = routes().into();
+    let cap =
+        |action: &str| Cap::from_json(&chio_core::canonical::to_json(&json!({"action": action})).unwrap()).unwrap();
+    for (action, path, route, covered) in [
+        ("GET:/orders/:id", "/orders/1", &general, true),
+        ("GET:/orders/:id", "/orders/export", &narrow, false),
+        ("GET:/orders/export", "/orders/export", &narrow, true),
+        ("GET:/orders/1", "/orders/1", &general, true),
+        ("GET:/orders/1", "/orders/2", &general, false),
+        ("GET:/*all", "/orders/export", &narrow, true),
+    ] {
+        assert_eq!(cap(action).covers("GET", path, route), covered, "{action} {path}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,10 @@ use chio_core::receipt::Event;
 use chio_http::Caller;
 use chio_http::dpop::ProofClaims;
 
+use chio_http::Body;
+use chio_http::layer::{BODIES_LIMIT, BODY_LIMIT};
+use tower_service::Service as _;
+
 use crate::world::*;
 
 #[tokio::test]
@@ -140,4 +144,42 @@ async fn what_is_open_to_everybody_sees_no_credentials_either() {
     let seen = world.last();
     assert!(!seen.headers.contains_key("authorization") && !seen.headers.contains_key("dpop"), "{seen:?}");
     assert_eq!(seen.caller, None);
+    // What is none of ours is between the client and the service.
+    let own = bare("GET", "/about").header("authorization", "Basic YTpi").body(Body::empty()).unwrap();
+    assert_eq!(world.send(own).await.status, 200);
+    assert_eq!(world.last().headers["authorization"], "Basic YTpi");
+}
+
+/// A body that never comes.
+struct Never;
+
+impl hyper::body::Body for Never {
+    type Data = hyper::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        std::task::Poll::Pending
+    }
+}
+
+/// Whoever has one proof can send it with any number of bodies.
+#[tokio::test]
+async fn no_more_bodies_are_held_than_there_is_room_for() {
+    let (mut world, client) = (world(), client());
+    let mut never = || {
+        let mut request = client.request("GET", "/orders/1").map(|_| Body::coming(Never));
+        request.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+        let mut service = world.service.clone();
+        tokio::spawn(async move { service.call(request).await })
+    };
+    let waiting: Vec<_> = (0..BODIES_LIMIT.div_ceil(BODY_LIMIT)).map(|_| never()).collect();
+    let refused = never().await.unwrap().unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (503, "5"));
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
+    waiting.into_iter().for_each(|waiting| waiting.abort());
+    tokio::task::yield_now().await;
+    assert_eq!(world.send(client.request("GET", "/orders/1")).await.status, 200);
 }

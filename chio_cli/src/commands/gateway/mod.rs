@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }
-    let issuing = IssuingLayer::new(issuer);
+    let issuing = IssuingLayer::new(issuer, config.listen.origin.0.clone());
     let service = |proxy| Metered::new(issuing.layer(guard.layer(proxy)), metrics.clone());
     let services = proxies.into_iter().map(service).collect();
     let workers = Workers::start(count).map_err(no_thread)?;
