@@ -169,7 +169,7 @@ impl hyper::body::Body for Never {
 #[tokio::test]
 async fn no_more_bodies_are_held_than_there_is_room_for() {
     let (mut world, client) = (world(), client());
-    let mut never = || {
+    let never = || {
         let mut request = client.request("GET", "/orders/1").map(|_| Body::coming(Never));
         request.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
         let mut service = world.service.clone();
