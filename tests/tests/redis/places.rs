@@ -181,6 +181,8 @@ async fn nothing_that_was_spent_stays_for_ever() {
     }
     store.compact(now).await.unwrap();
     assert_eq!((store.overview().await.unwrap().nonces, redis.ask(&["EXISTS", "{chio}:n"])), (0, ":0".into()));
+    // Not even what stands in no index.
+    assert_eq!(redis.ask(&["KEYS", "{chio}:n:*"]), "*0");
 }
 
 #[test]
