@@ -114,6 +114,23 @@ async fn it_is_not_ready_without_its_upstream() {
     assert!(answer.ends_with("the upstream cannot be reached\n"));
 }
 
+/// The issuer of E-Keys beside the service answers for the gateway's own name, as the guard does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issuer_answers_at_its_origin_alone() {
+    let place = Place::empty();
+    place.chio("keygen --out ekey.key").done();
+    let ekey = "[ekey.issuer]\niss = \"gateway\"\nprivate_key = \"ekey.key\"\n";
+    place.write("gateway.toml", format!("{LISTEN}{}{PUBLIC}{ekey}", upstream("http://127.0.0.1:1")));
+    let mut running = Running::start(&place);
+    let gateway = running.next("listening");
+    for (host, expected) in [("api.example", 401), ("elsewhere.example", 421)] {
+        let mut client = Client(tokio::net::TcpStream::connect(gateway).await.unwrap());
+        let kind = "Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close";
+        client.write(&format!("POST /token HTTP/1.1\r\nHost: {host}\r\n{kind}\r\n\r\n{{}}")).await;
+        assert_eq!(status(&client.rest().await), expected, "{host}");
+    }
+}
+
 #[test]
 fn nothing_is_served_without_a_guard() {
     let place = Place::empty();

@@ -46,7 +46,7 @@ async fn what_is_of_one_connection_does_not_go_on() {
 async fn who_calls_is_said_by_us_alone() {
     let forged = "Chio-Subject: root\r\nCHIO-SUBJECT: root\r\nChio_Subject: root\r\nX_Chio_Subject: root\r\nX-Chio-Subject: root\r\n\
                   Chio.Subject: root\r\nChio-Scheme: root\r\nchio_scope: root\r\nChio-Scope: root\r\nChio-Receipt: root\r\nChio-Principal: root\r\n\
-                  Chio-Anything: root\r\nRemote-User: root\r\nX_Remote_User: root\r\nClient-Cert: root\r\nX-Forwarded-User: root\r\n\
+                  Chio-Anything: root\r\nRemote-User: root\r\nX-Auth-Request-User: root\r\nX-Authenticated-User: root\r\nX_Remote_User: root\r\nClient-Cert: root\r\nX-Forwarded-User: root\r\n\
                   Connection: chio-subject, chio-scheme\r\n";
     let request = format!("GET / HTTP/1.1\r\n{CLOSE}{forged}\r\n");
     let (upstream, seen) = recorder(OK).await;
@@ -146,6 +146,9 @@ async fn a_request_that_asks_to_be_read_as_another_is_refused() {
         "X-Method-Override",
         "X_HTTP_Method_Override",
         "X-Original-URL",
+        "X-Original-Method",
+        "X-Envoy-Original-Path",
+        "X-WAWS-Unencoded-URL",
         "X-Rewrite-URL",
     ] {
         let answer = gateway.exchange(&format!("POST / HTTP/1.1\r\n{CLOSE}{name}: DELETE\r\n\r\n")).await;

@@ -176,7 +176,12 @@ async fn no_more_bodies_are_held_than_there_is_room_for() {
         tokio::spawn(async move { service.call(request).await })
     };
     let waiting: Vec<_> = (0..BODIES_LIMIT.div_ceil(BODY_LIMIT)).map(|_| never()).collect();
-    let refused = never().await.unwrap().unwrap();
+    let refused = never();
+    for _ in 0..BODIES_LIMIT.div_ceil(BODY_LIMIT) {
+        tokio::task::yield_now().await;
+    }
+    assert!(refused.is_finished(), "it is answered at once");
+    let refused = refused.await.unwrap().unwrap();
     assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (503, "5"));
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
     waiting.into_iter().for_each(|waiting| waiting.abort());
