@@ -1,7 +1,6 @@
 //! The guard of `chio gateway`, as it is configured: its schemes, its routes, and the issuer of E-Keys beside it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,24 +47,43 @@ pub(super) fn settings(config: &Config) -> Settings {
     settings
 }
 
-/// The guard around the proxy: nothing reaches that but through this.
-pub(super) fn guard(config: &Config, kernel: &Kernel, issuer: Option<&EKeyIssuer>) -> Result<GuardLayer, Failure> {
-    let own = config.listen.origin.0.clone();
-    let scheme = if own.is_https() { "https" } else { "http" };
+/// What a guard is made of, read before anything is opened or told.
+pub(super) struct Read {
+    service: GuardedService,
+    rfc9449: Option<(AccessTokens, ProofRules, bool)>,
+    ekey: Option<(Vec<Issuer>, EKeyRules)>,
+}
+
+/// Reads what the configuration names.
+pub(super) fn read(config: &Config, own: Option<&EKeyIssuer>) -> Result<Read, Failure> {
+    let mut origins = vec![config.listen.origin.0.clone()];
+    let scheme = if config.listen.origin.0.is_https() { "https" } else { "http" };
     let others = config.listen.hosts.iter().map(|host| Origin::parse(&format!("{scheme}://{host}")));
-    let mut origins = vec![own];
     origins.extend(others.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?);
     let body_limit = config.listen.max_covered_body_bytes.size();
     let routes = config.routes().map_err(|error| wrong(&error))?;
-    let mut schemes: Vec<Box<dyn HttpScheme>> = Vec::new();
-    if let Some(rfc9449) = &config.rfc9449 {
-        schemes.push(Box::new(of_rfc9449(rfc9449.get_ref(), kernel)?));
+    let (rfc9449, ekey) = (config.rfc9449.as_ref(), config.ekey.as_ref());
+    Ok(Read {
+        service: GuardedService { origins, routes, body_limit },
+        rfc9449: rfc9449.map(|rfc9449| of_rfc9449(rfc9449.get_ref())).transpose()?,
+        ekey: ekey.map(|ekey| of_ekey(ekey.get_ref(), config.listen.origin.0.as_str(), own)).transpose()?,
+    })
+}
+
+impl Read {
+    /// The guard around the proxy: nothing reaches that but through this.
+    pub(super) fn guard(self, kernel: &Kernel) -> Result<GuardLayer, Failure> {
+        let mut schemes: Vec<Box<dyn HttpScheme>> = Vec::new();
+        if let Some((tokens, rules, needs_nonce)) = self.rfc9449 {
+            let nonces = ServerNonces::new(kernel.clone(), needs_nonce);
+            let nonces = nonces.map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
+            schemes.push(Box::new(Rfc9449::new(tokens, rules, Arc::new(nonces))));
+        }
+        if let Some((issuers, rules)) = self.ekey {
+            schemes.push(Box::new(EKey::new(issuers, rules, kernel.clone())));
+        }
+        HttpGuard::new(kernel.clone(), self.service, schemes).map(GuardLayer::new).map_err(|error| wrong(&error))
     }
-    if let Some(ekey) = &config.ekey {
-        schemes.push(Box::new(of_ekey(ekey.get_ref(), config.listen.origin.0.as_str(), kernel, issuer)?));
-    }
-    let service = GuardedService { origins, routes, body_limit };
-    HttpGuard::new(kernel.clone(), service, schemes).map(GuardLayer::new).map_err(|error| wrong(&error))
 }
 
 fn rules(require: &[Required], max_age_secs: u64, max_ahead_secs: u64) -> ProofRules {
@@ -78,7 +96,7 @@ fn rules(require: &[Required], max_age_secs: u64, max_ahead_secs: u64) -> ProofR
     }
 }
 
-fn of_rfc9449(config: &config::Rfc9449, kernel: &Kernel) -> Result<Rfc9449, Failure> {
+fn of_rfc9449(config: &config::Rfc9449) -> Result<(AccessTokens, ProofRules, bool), Failure> {
     let issuers = config.issuer.iter().map(|issuer| {
         let refresh = Refresh { every: Duration::from_secs(issuer.jwks_refresh_secs.seconds()), ..Refresh::default() };
         let keys = match (&issuer.jwks_file, &issuer.jwks_url) {
@@ -91,13 +109,11 @@ fn of_rfc9449(config: &config::Rfc9449, kernel: &Kernel) -> Result<Rfc9449, Fail
         Ok(Issuer { name, audiences, algs, keys })
     });
     let issuers = issuers.collect::<Result<Vec<_>, Failure>>()?;
-    let nonces = ServerNonces::new(kernel.clone(), config.server_nonce);
-    let nonces = nonces.map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
     let rules = rules(&config.require, config.proof_ttl_secs.seconds(), config.clock_skew_secs.seconds());
-    Ok(Rfc9449::new(AccessTokens::new(issuers), rules, Arc::new(nonces)))
+    Ok((AccessTokens::new(issuers), rules, config.server_nonce))
 }
 
-fn of_ekey(config: &config::Ekey, origin: &str, kernel: &Kernel, own: Option<&EKeyIssuer>) -> Result<EKey, Failure> {
+fn of_ekey(config: &config::Ekey, origin: &str, own: Option<&EKeyIssuer>) -> Result<(Vec<Issuer>, EKeyRules), Failure> {
     // Each key by its thumbprint, as E-Keys name it; an issuer has several while it changes them.
     let mut keys: BTreeMap<&str, Vec<PublicKey>> = BTreeMap::new();
     for one in &config.key {
@@ -115,18 +131,14 @@ fn of_ekey(config: &config::Ekey, origin: &str, kernel: &Kernel, own: Option<&EK
     let issuers = issuers.collect::<Result<Vec<_>, Failure>>()?;
     let age = ProofRules::default().max_age_secs;
     let proof = rules(&config.require, age, config.clock_skew_secs.seconds());
-    Ok(EKey::new(issuers, EKeyRules { proof, ath: config.require.contains(&Required::Ath) }, kernel.clone()))
+    Ok((issuers, EKeyRules { proof, ath: config.require.contains(&Required::Ath) }))
 }
 
 /// The issuer of E-Keys, where this gateway is one.
 pub(super) fn issuer(config: &Config) -> Result<Option<EKeyIssuer>, Failure> {
     let Some(ekey) = config.ekey.as_ref().map(toml::Spanned::get_ref) else { return Ok(None) };
     let Some(issuer) = &ekey.issuer else { return Ok(None) };
-    let name = source(&issuer.private_key);
-    if let crate::source::Source::File(path) = &name {
-        files::check_private(Path::new(path))?;
-    }
-    let key = files::read_key(&name)?;
+    let key = files::read_key(&source(&issuer.private_key))?;
     let service = ekey.aud.clone().unwrap_or_else(|| config.listen.origin.0.as_str().to_owned());
     let clients = issuer.client.values().map(|client| {
         let secret: Digest = client.secret_sha256.as_str().parse().map_err(|error| wrong(&error))?;

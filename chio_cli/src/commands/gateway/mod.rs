@@ -34,7 +34,7 @@ const MAX_CONFIG_BYTES: usize = 1 << 20;
 const MAX_PEM_BYTES: usize = 1 << 20;
 
 pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
-    let config = read(&args.config)?;
+    let config = configuration(&args.config)?;
     let options = serve_options(&config)?;
     let metrics = Metrics::default();
     let count = Workers::count_for(options.max_connections);
@@ -43,15 +43,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     })?;
     let key = config.kernel.key.as_ref().map(|key| files::read_key(&source(key))).transpose()?;
     let issuer = guard::issuer(&config)?;
-    let no_thread = |error| Failure::new(error, "this machine has no room for another thread");
-    // For the operator, and for keys; what clients ask for is answered by the workers.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.map_err(no_thread)?;
-    // Keys that are fetched are kept fresh by the runtime.
-    let guard = |kernel: &Kernel| runtime.block_on(async { guard::guard(&config, kernel, issuer.as_ref()) });
-    // Once before anything is opened and told: with a kernel that nobody asks.
-    let any = Kernel::builder().build().map_err(|error| Failure::new(error, "set the clock of this machine"))?;
-    drop(guard(&any)?);
+    let read = guard::read(&config, issuer.as_ref())?;
     if args.check {
         let (routes, address) = (config.route.len(), config.listen.address);
         let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
@@ -59,6 +51,10 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     log();
+    let no_thread = |error| Failure::new(error, "this machine has no room for another thread");
+    // For the operator; what clients ask for is answered by the workers.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(no_thread)?;
     let settings = guard::settings(&config);
     let mut builder = Kernel::builder();
     let mut stores = Stores::default();
@@ -83,7 +79,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
     let kernel = kernel.map_err(|error| Failure::new(error, "set the clock of this machine"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());
-    let guard = guard(&kernel)?;
+    let guard = read.guard(&kernel)?;
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }
@@ -100,7 +96,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     served
 }
 
-fn read(source: &Source) -> Result<Config, Failure> {
+fn configuration(source: &Source) -> Result<Config, Failure> {
     let bytes = source.read(WHAT, MAX_CONFIG_BYTES)?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| Failure::new(format!("{WHAT} {source} is not a text"), "it is TOML, in UTF-8"))?;
