@@ -51,7 +51,7 @@ async fn spend(link: &Link, entered: &Entered, claim: &NonceClaim) -> Result<Non
     commands.cmd("HMGET").arg(&link.keys.epoch).arg("id").arg("since").arg("nonces");
     let is_entered = entered.has(&live, claim);
     if !is_entered {
-        commands.cmd("ZADD").arg(&link.keys.accounts).arg("NX").arg(&until).arg(&account).ignore();
+        commands.cmd("ZADD").arg(&link.keys.accounts).arg("NX").arg(&until).arg(&account);
     }
     let mut answers = link.ask_all(&live, &commands, deadline).await?;
     answers.truncate(3);
