@@ -1,6 +1,7 @@
 //! The one type of body, of requests and of answers.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -67,6 +68,41 @@ impl HttpBody for Body {
             Kind::Coming(body) => body.size_hint(),
         }
     }
+}
+
+/// Why a body was not read whole.
+#[derive(Debug)]
+pub(crate) enum Unread<E> {
+    /// It has more bytes than are read.
+    TooLong,
+    /// It did not come to its end.
+    Broken(E),
+}
+
+/// A whole body of at most `limit` bytes. Trailers are left out.
+pub(crate) async fn whole<B>(mut body: B, limit: usize) -> Result<Bytes, Unread<B::Error>>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(Unread::TooLong);
+    }
+    let mut first = Bytes::new();
+    let mut rest = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(part) = frame.map_err(Unread::Broken)?.into_data() else { continue };
+        if first.len().saturating_add(rest.len()).saturating_add(part.len()) > limit {
+            return Err(Unread::TooLong);
+        }
+        // Most come in one piece, which is not copied.
+        if first.is_empty() && rest.is_empty() {
+            first = part;
+        } else {
+            rest.extend_from_slice(&std::mem::take(&mut first));
+            rest.extend_from_slice(&part);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.into() })
 }
 
 impl fmt::Debug for Body {

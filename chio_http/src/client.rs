@@ -2,11 +2,10 @@
 //! itself. It follows no redirection: what is sent could be a credential.
 
 use std::fmt;
-use std::pin::Pin;
 use std::time::Duration;
 
 use chio_core::error::excerpt;
-use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::HeaderMap;
 use hyper::{Request, StatusCode, Uri};
 use hyper_rustls::HttpsConnector;
@@ -14,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-use crate::body::Body;
+use crate::body::{Body, Unread, whole};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,9 +103,16 @@ impl Client {
         let asked = async {
             let answer = self.client.request(Request::from_parts(parts, body)).await;
             let (parts, body) = answer.map_err(|error| ClientError::Failed(root_cause(&error)))?.into_parts();
-            Ok(Answer { status: parts.status, headers: parts.headers, body: whole(body, limit).await? })
+            Ok(Answer { status: parts.status, headers: parts.headers, body: whole(body, limit).await.map_err(unread)? })
         };
         timeout(patience, asked).await.unwrap_or(Err(ClientError::TimedOut))
+    }
+}
+
+fn unread(why: Unread<hyper::Error>) -> ClientError {
+    match why {
+        Unread::TooLong => ClientError::TooLong,
+        Unread::Broken(error) => ClientError::Failed(root_cause(&error)),
     }
 }
 
@@ -117,17 +123,4 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         error = source;
     }
     error.to_string()
-}
-
-async fn whole(mut body: Incoming, limit: usize) -> Result<Bytes, ClientError> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|error| ClientError::Failed(root_cause(&error)))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if bytes.len().saturating_add(data.len()) > limit {
-            return Err(ClientError::TooLong);
-        }
-        bytes.extend_from_slice(&data);
-    }
-    Ok(bytes.into())
 }

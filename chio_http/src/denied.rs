@@ -1,13 +1,13 @@
 //! The answer to a request that is not let through. It tells a stranger what to do, and nothing of the policy.
 
 use chio_kernel::denial::Denial;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
-use serde::Serialize;
 
-use crate::body::Body;
+use crate::body::{Body, Unread};
 use crate::decided::Decided;
 use crate::failure::Failure;
+use crate::problem::problem;
 use crate::scheme::HttpScheme;
 
 /// The header in which a client is given a nonce: RFC 9449 section 8.
@@ -34,36 +34,13 @@ pub(crate) enum Refusal {
     Busy,
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
-    code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-    status: u16,
-    title: &'a str,
-    r#type: &'static str,
-}
-
-/// RFC 9457.
-fn problem(
-    status: StatusCode,
-    code: &'static str,
-    title: &str,
-    detail: Option<&str>,
-    error: Option<&str>,
-) -> Response<Body> {
-    let problem = Problem { code, detail, error, status: status.as_u16(), title, r#type: "about:blank" };
-    let mut body = serde_json::to_vec(&problem).unwrap_or_default();
-    body.push(b'\n');
-    let mut response = Response::new(Body::whole(body));
-    *response.status_mut() = status;
-    response.extensions_mut().insert(Decided { scheme: "none", is_allowed: false, code });
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+impl<E> From<Unread<E>> for Refusal {
+    fn from(why: Unread<E>) -> Self {
+        match why {
+            Unread::TooLong => Self::TooLong,
+            Unread::Broken(_) => Self::Incomplete,
+        }
+    }
 }
 
 impl Refusal {

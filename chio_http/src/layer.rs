@@ -20,7 +20,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::audit::{Audit, AuditEvent, TracedAudit, event_of};
-use crate::body::{Body, BodyError};
+use crate::body::{Body, BodyError, whole};
 use crate::caller::Caller;
 use crate::client_certificate::ClientCertificate;
 use crate::decided::Decided;
@@ -165,7 +165,7 @@ impl HttpGuard {
         let mut room = None;
         let (body, read) = if covers_body || is_form {
             room = Some(guard.room_for(&body).map_err(Refusal::answer)?);
-            let bytes = whole(body, guard.service.body_limit).await.map_err(Refusal::answer)?;
+            let bytes = whole(body, guard.service.body_limit).await.map_err(|why| Refusal::from(why).answer())?;
             if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) {
                 return Err(Refusal::Ambiguous("credentials have no place in a form").answer());
             }
@@ -287,34 +287,6 @@ fn arguments(route: &Route, target: Target<'_>, body: Option<&[u8]>) -> Vec<u8> 
     let arguments = Arguments { content_digest: body.map(Digest::of), params: route.parameters(path), path, query };
     // Texts have a JSON form; were there none, no call has empty arguments.
     serde_json::to_vec(&arguments).unwrap_or_default()
-}
-
-/// A whole body of at most `limit` bytes.
-async fn whole<B>(mut body: B, limit: usize) -> Result<Bytes, Refusal>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-{
-    if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-        return Err(Refusal::TooLong);
-    }
-    let mut first = Bytes::new();
-    let mut rest = Vec::new();
-    loop {
-        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
-        let Some(frame) = frame else { break };
-        // Trailers are covered by nothing, and are left out.
-        let Ok(part) = frame.map_err(|_| Refusal::Incomplete)?.into_data() else { continue };
-        if first.len().saturating_add(rest.len()).saturating_add(part.len()) > limit {
-            return Err(Refusal::TooLong);
-        }
-        if first.is_empty() && rest.is_empty() {
-            first = part;
-        } else {
-            rest.extend_from_slice(&std::mem::take(&mut first));
-            rest.extend_from_slice(&part);
-        }
-    }
-    Ok(if rest.is_empty() { first } else { rest.into() })
 }
 
 /// Puts a guard around a service.

@@ -8,6 +8,8 @@ mod caller;
 
 mod decided;
 
+mod problem;
+
 mod client_certificate;
 
 pub mod target;

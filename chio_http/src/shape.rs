@@ -2,7 +2,7 @@
 
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Version};
+use hyper::{HeaderMap, Uri, Version};
 
 use crate::denied::Refusal;
 use crate::origin::Origin;
@@ -25,7 +25,8 @@ pub(crate) fn shape<'a>(parts: &'a Parts, origins: &'a [Origin]) -> Result<(Targ
         }
         TargetError::Credential => Refusal::Ambiguous("credentials have no place in a target"),
     })?;
-    let host = host(parts)?;
+    let wrong = Refusal::Ambiguous("`Host` is missing, or there is more than one");
+    let host = authority(uri, &parts.headers).map_err(|Unclear| wrong)?.ok_or(wrong)?;
     let origin = origins.iter().find(|origin| origin.is_named_by(host)).ok_or(Refusal::Misdirected)?;
     Ok((target, origin))
 }
@@ -40,18 +41,20 @@ fn framing(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// RFC 9112 section 3.2, RFC 9113 section 8.3.1: there is one host, and it is the same wherever it stands.
-fn host(parts: &Parts) -> Result<&str, Refusal> {
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let wrong = Refusal::Ambiguous("`Host` is missing, or there is more than one");
-    let header = hosts.next().map(|host| host.to_str()).transpose().map_err(|_| wrong)?;
+/// A request that says twice for whom it is, in two ways, or in no text.
+pub(crate) struct Unclear;
+
+/// For whom a request is, by its own word: the same wherever that stands (RFC 9112 section 3.2, RFC 9113 section 8.3.1).
+/// Nothing where it does not say.
+pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Option<&'a str>, Unclear> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let header = hosts.next().map(|host| host.to_str()).transpose().map_err(|_| Unclear)?;
     if hosts.next().is_some() {
-        return Err(wrong);
+        return Err(Unclear);
     }
-    let authority = parts.uri.authority().map(hyper::http::uri::Authority::as_str);
-    match (authority, header) {
-        (Some(authority), Some(header)) if !authority.eq_ignore_ascii_case(header) => Err(wrong),
-        (authority, header) => authority.or(header).ok_or(wrong),
+    match (uri.authority().map(hyper::http::uri::Authority::as_str), header) {
+        (Some(authority), Some(header)) if !authority.eq_ignore_ascii_case(header) => Err(Unclear),
+        (authority, header) => Ok(authority.or(header)),
     }
 }
 

@@ -4,7 +4,6 @@
 //! never made smaller in silence.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use chio_core::canonical::{self, Json, Limits, Object};
@@ -18,7 +17,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use ring::hmac;
 
 use super::token::{ALGS, Cap, DEFAULT_TTL_SECS, MAX_TTL_SECS, number};
-use crate::body::Body;
+use crate::body::{Body, whole};
 use crate::client_certificate::ClientCertificate;
 use crate::jwk::{Jwk, Thumbprint};
 use crate::jws::{self, Alg};
@@ -277,7 +276,7 @@ impl EKeyIssuer {
         if self.client(secret).is_none() {
             return refused(IssueError::InvalidClient);
         }
-        let Some(body) = whole(body).await else { return refused(IssueError::InvalidRequest("body")) };
+        let Ok(body) = whole(body, MAX_REQUEST_BYTES).await else { return refused(IssueError::InvalidRequest("body")) };
         match self.issue(secret, &body, parts.extensions.get::<ClientCertificate>()) {
             Ok(issued) => issued.answer(),
             Err(error) => refused(error),
@@ -310,7 +309,11 @@ impl Issued {
         let answer = serde_json::json!({
             "token": self.token, "expires_at": self.expires_at, "cnf": confirmation, "trace": self.trace,
         });
-        json(StatusCode::OK, "application/json", &answer)
+        let mut response = Response::new(Body::whole(format!("{answer}\n")));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // RFC 6749 section 5.1.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
     }
 }
 
@@ -327,32 +330,6 @@ fn refused(error: IssueError) -> Response<Body> {
     }
 }
 
-fn problem(status: StatusCode, error: &str) -> Response<Body> {
-    let title = status.canonical_reason().unwrap_or_default();
-    let body = serde_json::json!({
-        "type": "about:blank", "title": title, "status": status.as_u16(), "code": error, "error": error,
-    });
-    json(status, "application/problem+json", &body)
-}
-
-fn json(status: StatusCode, kind: &'static str, body: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::whole(format!("{body}\n")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    // RFC 6749 section 5.1.
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-async fn whole<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    loop {
-        let frame = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
-        let Some(frame) = frame else { return Some(bytes) };
-        let part = frame.ok()?.into_data().unwrap_or_default();
-        if bytes.len().saturating_add(part.len()) > MAX_REQUEST_BYTES {
-            return None;
-        }
-        bytes.extend_from_slice(&part);
-    }
+fn problem(status: StatusCode, error: &'static str) -> Response<Body> {
+    crate::problem::problem(status, error, status.canonical_reason().unwrap_or_default(), None, Some(error))
 }

@@ -1,9 +1,10 @@
 //! What is refused before anything is done with a request: what two readers could read as two different requests.
 
-use hyper::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use hyper::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use hyper::{Method, Request, StatusCode, Version};
 
 use super::problem::Problem;
+use crate::shape::{self, Unclear};
 
 /// For whom a request is, by its own word; none in HTTP/1.0.
 /// Fails where it is refused.
@@ -39,28 +40,14 @@ pub(crate) fn admit<B>(request: &Request<B>) -> Result<Option<&str>, Problem> {
     authority(request)
 }
 
-/// RFC 9112 section 3.2, RFC 9113 section 8.3.1: there is one, and it is the same wherever it stands.
+/// Which there has to be, but in HTTP/1.0, and which is one that can be read.
 fn authority<B>(request: &Request<B>) -> Result<Option<&str>, Problem> {
-    const HELP: &str = "`Host` is missing, or there is more than one";
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let host = match hosts.next() {
-        Some(host) => Some(host.to_str().map_err(|_| Problem::Ambiguous(HELP))?),
-        None => None,
+    let wrong = Problem::Ambiguous("`Host` is missing, or there is more than one");
+    let Some(text) = shape::authority(request.uri(), request.headers()).map_err(|Unclear| wrong)? else {
+        return if request.version() == Version::HTTP_10 { Ok(None) } else { Err(wrong) };
     };
-    let in_target = request.uri().authority().map(hyper::http::uri::Authority::as_str);
-    let authority = in_target.or(host);
-    let differs = |host: &str| in_target.is_some_and(|authority| !authority.eq_ignore_ascii_case(host));
-    if hosts.next().is_some() || host.is_some_and(differs) {
-        return Err(Problem::Ambiguous(HELP));
-    }
-    match authority {
-        None if request.version() == Version::HTTP_10 => Ok(None),
-        None => Err(Problem::Ambiguous(HELP)),
-        Some(text) => {
-            let is_one = text.parse::<hyper::http::uri::Authority>().is_ok() && !text.contains('@');
-            if is_one { Ok(authority) } else { Err(Problem::Ambiguous(HELP)) }
-        }
-    }
+    let is_one = text.parse::<hyper::http::uri::Authority>().is_ok() && !text.contains('@');
+    if is_one { Ok(Some(text)) } else { Err(wrong) }
 }
 
 #[cfg(test)]

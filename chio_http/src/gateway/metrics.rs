@@ -16,7 +16,6 @@ use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use hyper::{Request, Response};
 use tower_service::Service;
 
-use super::problem::Code;
 use crate::body::{Body, BodyError};
 use crate::decided::Decided;
 
@@ -74,9 +73,8 @@ impl Metrics {
     }
 
     pub(crate) fn counted(&self, answer: Response<Body>) -> Response<Body> {
-        let code = answer.extensions().get::<Code>().map_or("", |code| code.0);
-        let undecided = Decided { scheme: "none", is_allowed: code.is_empty(), code };
-        let decided = answer.extensions().get::<Decided>().copied().unwrap_or(undecided);
+        let passed = Decided { scheme: "none", is_allowed: true, code: "" };
+        let decided = answer.extensions().get::<Decided>().copied().unwrap_or(passed);
         let class = match answer.status().as_u16() {
             100..=199 => "1xx",
             200..=299 => "2xx",

@@ -1,9 +1,9 @@
-//! What the gateway itself answers: `application/problem+json` (RFC 9457), and nothing that helps a stranger.
+//! What the gateway itself answers: nothing of it helps a stranger.
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::body::Body;
+use crate::problem::problem;
 
 /// What is wrong with a request, or with the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,18 +72,7 @@ impl Problem {
     }
 
     pub(crate) fn answer(self) -> Response<Body> {
-        let (status, code, detail) = (self.status(), self.code(), self.detail());
-        let title = status.canonical_reason().unwrap_or_default();
-        let json = serde_json::json!({"title": title, "status": status.as_u16(), "code": code, "detail": detail});
-        let mut answer = Response::new(Body::whole(json.to_string()));
-        *answer.status_mut() = status;
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        answer.extensions_mut().insert(Code(code));
-        answer
+        let title = self.status().canonical_reason().unwrap_or_default();
+        problem(self.status(), self.code(), title, Some(self.detail()), None)
     }
 }
-
-/// The word for a problem, for those who count.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Code(pub(crate) &'static str);
