@@ -119,10 +119,22 @@ pub(super) fn told(error: &rusqlite::Error) -> String {
 /// Whether the file is ours.
 #[derive(Debug)]
 pub(super) enum Ownership {
-    /// As long as this file is open.
-    Ours { _lock: File },
+    /// Until this is dropped.
+    Ours(Lock),
     /// Another process is its kernel, or may become it.
     Another,
+}
+
+/// Given back when it is dropped, and not when the last copy of its descriptor is closed: a child process that was
+/// started meanwhile has one until it runs its own program.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // If that fails, closing the file does it.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Ownership {
@@ -148,11 +160,11 @@ impl Ownership {
         let program = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let owner = format!("the process {} ({})\n", std::process::id(), program.unwrap_or_default());
         lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(owner.as_bytes()))?;
-        Ok(Self::Ours { _lock: lock })
+        Ok(Self::Ours(Lock(lock)))
     }
 
     pub(super) fn is_ours(&self) -> bool {
-        matches!(self, Self::Ours { .. })
+        matches!(self, Self::Ours(_))
     }
 }
 
@@ -297,4 +309,21 @@ pub(super) fn as_number(integer: i64) -> u64 {
 pub(super) fn number(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
     let mut number = connection.prepare_cached("SELECT value FROM number WHERE name = ?1")?;
     number.query_row([name], |row| row.get(0)).map(as_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_given_back_although_a_child_was_started_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let Ok(Ownership::Ours(lock)) = Ownership::take(&path) else { panic!("it is nobody's") };
+        let child = lock.0.try_clone().unwrap();
+        assert!(matches!(Ownership::take(&path), Err(OpenError::Owned { .. })));
+        drop(lock);
+        assert!(Ownership::take(&path).unwrap().is_ours());
+        drop(child);
+    }
 }
