@@ -11,6 +11,8 @@ mod state;
 
 mod list;
 
+mod records;
+
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -20,6 +22,7 @@ mod redis;
 pub use self::list::{
     ListError, MAX_REVOCATION_LIST_BYTES, REVOCATION_LIST_SCHEMA, RevocationList, RevocationListBody, Revoked,
 };
+pub use self::records::{Entry, MAX_VALUE_BYTES, MemoryRecords, PAGE, Put, Records, Room, Table};
 #[cfg(feature = "redis")]
 pub use self::redis::{ConnectError, RedisOptions, RedisState};
 #[cfg(feature = "sqlite")]

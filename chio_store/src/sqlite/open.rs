@@ -120,7 +120,7 @@ pub(super) fn told(error: &rusqlite::Error) -> String {
 #[derive(Debug)]
 pub(super) enum Ownership {
     /// Until this is dropped.
-    Ours(Lock),
+    Ours { _lock: Lock },
     /// Another process is its kernel, or may become it.
     Another,
 }
@@ -160,11 +160,11 @@ impl Ownership {
         let program = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let owner = format!("the process {} ({})\n", std::process::id(), program.unwrap_or_default());
         lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(owner.as_bytes()))?;
-        Ok(Self::Ours(Lock(lock)))
+        Ok(Self::Ours { _lock: Lock(lock) })
     }
 
     pub(super) fn is_ours(&self) -> bool {
-        matches!(self, Self::Ours(_))
+        matches!(self, Self::Ours { .. })
     }
 }
 
@@ -319,7 +319,7 @@ mod tests {
     fn a_file_is_given_back_although_a_child_was_started_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
-        let Ok(Ownership::Ours(lock)) = Ownership::take(&path) else { panic!("it is nobody's") };
+        let Ok(Ownership::Ours { _lock: lock }) = Ownership::take(&path) else { panic!("it is nobody's") };
         let child = lock.0.try_clone().unwrap();
         assert!(matches!(Ownership::take(&path), Err(OpenError::Owned { .. })));
         drop(lock);
