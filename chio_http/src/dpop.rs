@@ -86,6 +86,8 @@ pub enum ProofError {
     Query,
     /// It was made for another body, or for none.
     Body,
+    /// It does not cover the key that the answer is to be sealed for.
+    ResponseKey,
 }
 
 impl fmt::Display for ProofError {
@@ -111,6 +113,7 @@ impl fmt::Display for ProofError {
             Self::Binding => f.write_str("it was made by another key than the token is for"),
             Self::Query => f.write_str("it was made for another query, or for none"),
             Self::Body => f.write_str("it was made for another body, or for none"),
+            Self::ResponseKey => f.write_str("it does not cover `Response-Key`"),
         }
     }
 }

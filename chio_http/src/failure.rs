@@ -64,7 +64,7 @@ impl From<&Failure> for Denial {
                 | ProofError::Nonce => malformed(error),
                 ProofError::Signature => Self::ProofSignatureInvalid,
                 ProofError::Method | ProofError::Url => bound(Binding::ToolName),
-                ProofError::Query | ProofError::Body => bound(Binding::ActionHash),
+                ProofError::Query | ProofError::Body | ProofError::ResponseKey => bound(Binding::ActionHash),
                 ProofError::Token => bound(Binding::CapabilityId),
                 ProofError::Binding => Self::ProofSenderMismatch,
                 ProofError::Stale { issued_at, now, max_age_secs } => {

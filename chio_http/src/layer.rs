@@ -11,7 +11,7 @@ use chio_core::digest::Digest;
 use chio_core::receipt::OutcomeStatus;
 use chio_kernel::{AuthorizedCall, Kernel};
 use hyper::body::{Body as HttpBody, Bytes};
-use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response};
 use serde::Serialize;
@@ -25,9 +25,11 @@ use crate::caller::Caller;
 use crate::client_certificate::ClientCertificate;
 use crate::decided::Decided;
 use crate::denied::{Denied, NONCE, Refusal};
+use crate::dpop::ProofError;
 use crate::failure::Failure;
 use crate::origin::Origin;
 use crate::outcome::{Pending, Watched, status_of};
+use crate::response_key::{RESPONSE_KEY, ResponseKey};
 use crate::rfc9449::PROOF;
 use crate::route::{Route, Routes};
 use crate::scheme::{Attempt, Bridge, HttpScheme, Opened, Presented, Refused, Told};
@@ -80,6 +82,8 @@ struct Inner {
     tool_server: String,
     schemes: Vec<Box<dyn HttpScheme>>,
     audit: Box<dyn Audit>,
+    /// What no service behind sees, besides `Authorization`.
+    proof_headers: Vec<HeaderName>,
     /// Room for bodies, in KiB.
     room: Arc<Semaphore>,
 }
@@ -134,14 +138,18 @@ impl HttpGuard {
         }
         for (index, scheme) in schemes.iter().enumerate() {
             let is_same = |other: &dyn HttpScheme| {
-                other.name() == scheme.name() || other.word().eq_ignore_ascii_case(scheme.word())
+                let has_its_word = other.word().eq_ignore_ascii_case(scheme.word());
+                other.name() == scheme.name() || (has_its_word && other.form().overlaps(scheme.form()))
             };
             if schemes.iter().take(index).any(|other| is_same(&**other)) {
                 return Err(GuardError::SameScheme(scheme.name()));
             }
         }
         let room = Arc::new(Semaphore::new(BODIES_LIMIT.max(service.body_limit).div_ceil(1024)));
-        Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, audit: Box::new(audit), room })))
+        let own = [HeaderName::from_static(PROOF), RESPONSE_KEY];
+        let proof_headers = schemes.iter().flat_map(|scheme| scheme.proof_headers()).chain(own).collect();
+        let audit = Box::new(audit);
+        Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, audit, proof_headers, room })))
     }
 
     /// Decides a request.
@@ -175,8 +183,8 @@ impl HttpGuard {
         };
 
         let arguments = arguments(route, target, read.as_deref());
-        let (failure, now) = (OnceLock::new(), OnceLock::new());
-        let attempt = Attempt { opened, body: read, failure, now };
+        let (failure, now, proof) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let attempt = Attempt { opened, body: read, failure, now, proof };
         let bridge = Bridge(scheme.map_or("none", |scheme| scheme.name()));
         let decided =
             guard.kernel.authorize_by(&bridge, &attempt, &guard.tool_server, route.tool_name(), &arguments).await;
@@ -228,19 +236,31 @@ impl HttpGuard {
             return (None, Err(Failure::Request("`Authorization` is no text").into()));
         };
         let (word, token) = text.split_once(' ').unwrap_or((text, ""));
-        let scheme = self.0.schemes.iter().find(|scheme| scheme.word().eq_ignore_ascii_case(word));
-        let Some(scheme) = scheme.map(|scheme| &**scheme) else { return (None, Err(Failure::NoCredentials.into())) };
+        let token = token.trim_matches(' ');
+        let mut schemes = self.0.schemes.iter().map(|scheme| &**scheme);
+        let scheme = schemes.find(|scheme| scheme.word().eq_ignore_ascii_case(word) && scheme.form().fits(token));
+        let Some(scheme) = scheme else { return (None, Err(Failure::NoCredentials.into())) };
+        let response_key = match ResponseKey::of(&parts.headers) {
+            Ok(response_key) => response_key,
+            Err(failure) => return (Some(scheme), Err(failure.into())),
+        };
         let presented = Presented {
             method: parts.method.as_str(),
             origin,
             target,
             route,
             tool_server: &self.0.tool_server,
-            token: token.trim_matches(' '),
+            token,
             headers: &parts.headers,
             certificate: parts.extensions.get::<ClientCertificate>(),
+            response_key,
         };
-        (Some(scheme), scheme.open(presented).await)
+        let opened = scheme.open(presented).await;
+        let covered = opened.and_then(|opened| match response_key {
+            Some(_) if !opened.covers_response_key() => Err(ProofError::ResponseKey.into()),
+            _ => Ok(opened),
+        });
+        (Some(scheme), covered)
     }
 }
 
@@ -349,7 +369,9 @@ where
             if decided.is_some() || guard.0.is_addressed(&parts.headers) {
                 parts.headers.remove(AUTHORIZATION);
             }
-            parts.headers.remove(PROOF);
+            for name in &guard.0.proof_headers {
+                parts.headers.remove(name);
+            }
             let Some((caller, mut pending)) = decided else {
                 parts.extensions.remove::<Caller>();
                 return Ok(inner.call(Request::from_parts(parts, body)).await?.map(Body::coming));

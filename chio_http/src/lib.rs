@@ -38,6 +38,10 @@ pub mod server_nonce;
 
 pub mod failure;
 
+pub mod signed_request;
+
+pub mod response_key;
+
 pub mod scheme;
 
 pub mod rfc9449;

@@ -6,16 +6,19 @@
 use std::sync::OnceLock;
 
 use chio_core::capability::Grant;
+use chio_core::digest::Digest;
 use chio_kernel::ToolCall;
 use chio_kernel::clock::BoxFuture;
 use chio_kernel::denial::Denial;
 use chio_kernel::scheme::{Claims, ProofScheme};
 use hyper::HeaderMap;
 use hyper::body::Bytes;
+use hyper::header::HeaderName;
 
 use crate::client_certificate::ClientCertificate;
 use crate::failure::Failure;
 use crate::origin::Origin;
+use crate::response_key::ResponseKey;
 use crate::route::Route;
 use crate::target::Target;
 
@@ -38,6 +41,8 @@ pub struct Presented<'a> {
     pub headers: &'a HeaderMap,
     /// The certificate that the client has shown in the TLS handshake.
     pub certificate: Option<&'a ClientCertificate>,
+    /// The key that its answer is to be sealed for, where it asks for that.
+    pub response_key: Option<ResponseKey<'a>>,
 }
 
 /// What the service behind is told of a caller, once it is proven.
@@ -67,6 +72,23 @@ pub trait Opened: Send + Sync {
 
     /// Whether the client is to be given a new nonce with the answer.
     fn renews_nonce(&self, now: u64) -> bool;
+
+    /// Whether the proof covers the key that the answer is to be sealed for: else whoever stands in between could have put
+    /// one of its own there, and the request is refused.
+    fn covers_response_key(&self) -> bool {
+        false
+    }
+
+    /// What the client is, where what is required of it depends on that: the name of its profile.
+    fn profile(&self) -> Option<&str> {
+        None
+    }
+
+    /// Is told that what was presented came to nothing: a scheme that counts failures does it here.
+    fn refused<'a>(&'a self, failure: &'a Failure, now: u64) -> BoxFuture<'a, ()> {
+        let _ = (failure, now);
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What was presented is refused.
@@ -84,6 +106,33 @@ impl<E: Into<Failure>> From<E> for Refused {
     }
 }
 
+/// What the tokens of a scheme look like: two schemes with the same word in `Authorization` are told apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenForm {
+    /// Any: no other scheme has its word.
+    Any,
+    /// A JWT: it has dots in it.
+    Jwt,
+    /// A reference: it has none.
+    Reference,
+}
+
+impl TokenForm {
+    /// Whether a token looks like that.
+    pub(crate) fn fits(self, token: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Jwt => token.contains('.'),
+            Self::Reference => !token.contains('.'),
+        }
+    }
+
+    /// Whether a token could look like both.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self == other || self == Self::Any || other == Self::Any
+    }
+}
+
 /// A proof scheme over HTTP.
 pub trait HttpScheme: Send + Sync {
     /// Its name, for the kernel.
@@ -91,6 +140,16 @@ pub trait HttpScheme: Send + Sync {
 
     /// Its word in `Authorization`, in any case of letters.
     fn word(&self) -> &'static str;
+
+    /// What its tokens look like.
+    fn form(&self) -> TokenForm {
+        TokenForm::Any
+    }
+
+    /// The headers of its proofs, in lower case: they are for the guard, and no service behind sees them.
+    fn proof_headers(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
 
     /// What its challenge says after the word: RFC 9110 section 11.6.1.
     fn challenge(&self) -> String;
@@ -122,6 +181,8 @@ pub(crate) struct Attempt {
     pub(crate) failure: OnceLock<Failure>,
     /// The kernel's time.
     pub(crate) now: OnceLock<u64>,
+    /// The digest of what was signed.
+    pub(crate) proof: OnceLock<Option<Digest>>,
 }
 
 impl ProofScheme for Bridge {
@@ -134,12 +195,19 @@ impl ProofScheme for Bridge {
     fn verify<'a>(&'a self, attempt: &'a Attempt, _: &'a ToolCall, now: u64) -> BoxFuture<'a, Result<Claims, Denial>> {
         let _ = attempt.now.set(now);
         let opened = attempt.opened.as_ref().map_err(|refused| refused.failure.clone());
-        let claims = opened.and_then(|opened| opened.claims(now, attempt.body.as_deref()));
-        let answer = claims.map_err(|failure| {
-            let denial = Denial::from(&failure);
-            let _ = attempt.failure.set(failure);
-            denial
-        });
-        Box::pin(std::future::ready(answer))
+        match opened.and_then(|opened| opened.claims(now, attempt.body.as_deref())) {
+            Ok(claims) => {
+                let _ = attempt.proof.set(claims.proof_hash);
+                Box::pin(std::future::ready(Ok(claims)))
+            }
+            Err(failure) => Box::pin(async move {
+                if let Ok(opened) = &attempt.opened {
+                    opened.refused(&failure, now).await;
+                }
+                let denial = Denial::from(&failure);
+                let _ = attempt.failure.set(failure);
+                Err(denial)
+            }),
+        }
     }
 }

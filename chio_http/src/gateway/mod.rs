@@ -25,7 +25,7 @@ mod tunnel;
 
 mod metrics;
 
-mod issuing;
+mod desks;
 
 mod proxy;
 
@@ -42,7 +42,7 @@ mod workers;
 mod admin;
 
 pub use self::admin::{Admin, Readiness};
-pub use self::issuing::{Issuing, IssuingLayer};
+pub use self::desks::{Desk, DesksLayer, WithDesks};
 pub use self::limits::ServeOptions;
 pub use self::metrics::{Metered, Metrics};
 pub use self::peer::Peer;

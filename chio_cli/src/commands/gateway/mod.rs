@@ -8,8 +8,8 @@ use std::time::Duration;
 use chio_http::Guarded;
 use chio_http::gateway::config::{self, AdminAt, Clients, Config, Host, Listen, Reference, Tls, UpstreamAt};
 use chio_http::gateway::{
-    Admin, ClientCertificates, Issuing, IssuingLayer, Metered, Metrics, Proxy, ProxyOptions, Readiness, ServeOptions,
-    Target, Workers, serve, tls_server,
+    Admin, ClientCertificates, Desk, DesksLayer, Metered, Metrics, Proxy, ProxyOptions, Readiness, ServeOptions,
+    Target, WithDesks, Workers, serve, tls_server,
 };
 use chio_kernel::config::Mode;
 use chio_kernel::store::RevocationStore;
@@ -83,8 +83,10 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }
-    let issuing = IssuingLayer::new(issuer, config.listen.origin.0.clone());
-    let service = |proxy| Metered::new(issuing.layer(guard.layer(proxy)), metrics.clone());
+    let desk = |issuer| -> Box<dyn Desk> { Box::new(issuer) };
+    let desks = issuer.map(desk).into_iter().collect();
+    let desks = DesksLayer::new(desks, config.listen.origin.0.clone());
+    let service = |proxy| Metered::new(desks.layer(guard.layer(proxy)), metrics.clone());
     let services = proxies.into_iter().map(service).collect();
     let workers = Workers::start(count).map_err(no_thread)?;
     let served = runtime.block_on(listen(&config, (&workers, &options), services, &metrics, readiness));
@@ -179,7 +181,7 @@ fn readiness(revocations: Arc<dyn RevocationStore>, upstream: &UpstreamAt) -> Re
 async fn listen(
     config: &Config,
     (workers, options): (&Workers, &ServeOptions),
-    services: Vec<Metered<Issuing<Guarded<Proxy>>>>,
+    services: Vec<Metered<WithDesks<Guarded<Proxy>>>>,
     metrics: &Metrics,
     readiness: Readiness,
 ) -> Result<Exit, Failure> {
