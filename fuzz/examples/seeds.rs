@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use chio_core::digest::Digest;
 use chio_fuzz::kernel_call::envelope;
+use chio_http::jwk::public_jwk;
 use chio_kernel::SignedCall;
 use chio_tests::{repository, vectors};
 
@@ -117,6 +118,74 @@ const PROGRAMS: &[(&str, &str, &[u8])] = &[
     ("nonce_store", "sharded", &[0, 1, 7, 10, 1, 1, 0, 2, 1, 0, 3, 1, 0, 1, 1, 163]),
 ];
 
+/// Targets that readers take differently, and messages that nobody may send.
+const REQUESTS: &[(&str, &str, &str)] = &[
+    ("http_request", "path-and-query", "/orders/42?a=b&c=%2e%2E/../x?y"),
+    ("http_request", "characters", "/a-._~!$&'()*+,=:@/%C3%A9%20%22/"),
+    ("http_request", "dots", "/a/../b"),
+    ("http_request", "dots-escaped", "/a/%2E%2e/b"),
+    ("http_request", "dots-half-escaped", "/a/.%2E/b"),
+    ("http_request", "slash-escaped", "/a%2Fb"),
+    ("http_request", "backslash", "/a\\..\\b"),
+    ("http_request", "slashes", "//elsewhere.example/a"),
+    ("http_request", "at", "/@elsewhere.example:1/"),
+    ("http_request", "whole-url", "https://elsewhere.example/"),
+    ("http_request", "fragment", "/a#b"),
+    ("http_request", "query-with-fragment", "/a?b#c"),
+    ("http_request", "parameter", "/a;b=c/d"),
+    ("http_request", "tab", "/a\t/b"),
+    ("http_request", "credential", "/a?access%5Ftoken=b"),
+    ("mcp_message", "call", r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{}}}"#),
+    ("mcp_message", "call-as-a-notification", r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a"}}"#),
+    ("mcp_message", "method-twice", r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#),
+    ("mcp_message", "method-twice-escaped", r#"{"jsonrpc":"2.0","id":1,"method":"ping","\u006dethod":"tools/call"}"#),
+    ("mcp_message", "method-escaped", r#"{"jsonrpc":"2.0","id":1,"method":"tools\u002fcall"}"#),
+    ("mcp_message", "method-of-another-case", r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#),
+    ("mcp_message", "batch", r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}]"#),
+    ("mcp_message", "request-and-answer", r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","result":{}}"#),
+    (
+        "mcp_message",
+        "list",
+        r#"{"jsonrpc":"2.0","id":"a","method":"tools/list","params":{"_meta":{"progressToken":1}}}"#,
+    ),
+    (
+        "mcp_message",
+        "asked-and-answered",
+        "A{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
+    ),
+    (
+        "mcp_message",
+        "opened-and-answered",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"capabilities\":{}}}\nA{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"capabilities\":{\"tools\":{}}}}",
+    ),
+];
+
+/// Members of a proof's header, besides its `alg`, and its claims, from which a fuzzer starts. `JWK` stands for the key's.
+const PROOFS: &[(&str, &str, &str)] = &[
+    ("proof", r#""typ":"dpop+jwt","jwk":JWK"#, CLAIMS),
+    ("proof-of-another-type", r#""typ":"JWT","jwk":JWK"#, CLAIMS),
+    ("proof-with-crit", r#""typ":"dpop+jwt","crit":["b64"],"b64":false,"jwk":JWK"#, CLAIMS),
+    ("proof-with-two-keys", r#""typ":"dpop+jwt","jwk":{},"jwk":JWK"#, CLAIMS),
+    ("proof-with-a-secret", r#""typ":"dpop+jwt","jwk":{"kty":"oct","k":"AQ"}"#, CLAIMS),
+    (
+        "proof-with-all-claims",
+        r#""typ":"DPOP+JWT","jwk":JWK"#,
+        r#"{"jti":"a","htm":"GET","htu":"HTTPS://API.example:443/orders/42","htq":"a=b","iat":1.8e9,"nonce":"n","exp":1900000000,"nbf":1}"#,
+    ),
+    (
+        "proof-for-another-host",
+        r#""typ":"dpop+jwt","jwk":JWK"#,
+        r#"{"jti":"a","htm":"GET","htu":"https://api.example@elsewhere.example/orders/42","iat":1}"#,
+    ),
+    (
+        "proof-with-a-claim-twice",
+        r#""typ":"dpop+jwt","jwk":JWK"#,
+        r#"{"htm":"POST","htm":"GET","jti":"a","htu":"https://api.example/orders/42","iat":1}"#,
+    ),
+];
+
+const CLAIMS: &str = r#"{"jti":"a","htm":"GET","htu":"https://api.example/orders/42","iat":1800000000}"#;
+
 fn main() {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("a folder to write to"));
     let seeds = Seeds(folder);
@@ -138,6 +207,13 @@ fn main() {
     }
     for (name, text) in TEXTS {
         seeds.named("canonical_json", name, text.as_bytes());
+    }
+    for (target, name, text) in REQUESTS {
+        seeds.named(target, name, text.as_bytes());
+    }
+    let jwk = public_jwk(&chio_fuzz::http_request::KEY.public_key());
+    for (name, header, claims) in PROOFS {
+        seeds.named("http_request", name, format!("\x01{}\n{claims}", header.replace("JWK", &jwk)).as_bytes());
     }
     let Some(rfc8785) = chio_tests::third_party("rfc8785/input") else { return };
     for entry in std::fs::read_dir(rfc8785).unwrap() {

@@ -3,11 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chio_audit::ChainVerifier;
 use chio_core::canonical::{self, Limits};
 use chio_core::capability::MAX_CHAIN_BYTES;
 use chio_core::digest::Arguments;
 use chio_core::dpop::MAX_PROOF_BYTES;
-use chio_audit::ChainVerifier;
 use chio_core::receipt::{Event, OutcomeStatus, Receipt, Verdict};
 use chio_kernel::clock::ManualClock;
 use chio_kernel::store::MemoryReceipts;

@@ -20,3 +20,7 @@ pub mod dpop_proof;
 pub mod kernel_call;
 
 pub mod nonce_store;
+
+pub mod http_request;
+
+pub mod mcp_message;

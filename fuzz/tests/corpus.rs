@@ -23,4 +23,4 @@ macro_rules! replayed {
     )*};
 }
 
-replayed!(canonical_json capability_chain dpop_proof kernel_call nonce_store);
+replayed!(canonical_json capability_chain dpop_proof http_request kernel_call mcp_message nonce_store);
