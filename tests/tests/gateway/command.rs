@@ -23,7 +23,10 @@ pub struct Running {
 
 impl Running {
     pub fn start(place: &Place) -> Self {
-        let mut command = place.command(chio());
+        Self::run(place.command(chio()))
+    }
+
+    pub fn run(mut command: std::process::Command) -> Self {
         let mut child = command.args(["gateway", "--config", "gateway.toml"]).spawn().unwrap();
         let told = BufReader::new(child.stderr.take().unwrap());
         Self { child, told }

@@ -4,10 +4,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use chio_core::crypto::Keypair;
+use chio_http::dpop::ProofClaims;
 use chio_http::gateway::{ClientCertificates, tls_server};
+use chio_http::jwk::{Jwk, jwks};
+use chio_http::jws::sign;
+use chio_kernel::clock::{Clock as _, SystemClock};
 use tempfile::TempDir;
 
-use crate::harness::{Gateway, OK, Options, recorder, status, values};
+use crate::command::Running;
+use crate::common::{Place, chio};
+use crate::harness::{Client, Gateway, OK, Options, recorder, status, values};
 
 /// Whether a program is there. Where it is not, it is said that the test was not run.
 fn has(program: &str) -> bool {
@@ -203,4 +210,60 @@ async fn nginx_is_reached() {
         let answer = gateway.exchange(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
         assert_eq!(status(&answer), wanted);
     }
+}
+
+const JWKS_SERVER: &str = "
+import http.server, ssl, sys
+server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2] + '/server.pem', sys.argv[2] + '/server.key')
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+";
+
+/// The issuer's keys by https: from whoever a trusted authority vouches for, and from nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_an_issuer_come_by_tls_that_is_verified() {
+    if !has("python3") {
+        return;
+    }
+    let (upstream, seen) = recorder(OK).await;
+    let place = Place::empty();
+    let (issuer, agent) = (Keypair::generate().unwrap(), Keypair::generate().unwrap());
+    place.write("jwks.json", jwks(&[issuer.public_key()]).unwrap());
+    let (_behind, address) = Behind::at_a_port(|port| {
+        let mut python = Command::new("python3");
+        python.args(["-c", JWKS_SERVER, &port.to_string()]).arg(certificates()).current_dir(place.path(""));
+        python
+    });
+    let origin = "https://api.example";
+    place.write(
+        "gateway.toml",
+        format!(
+            "[listen]\naddress = \"127.0.0.1:0\"\norigin = \"{origin}\"\n[upstream]\nurl = \"http://{upstream}\"\n\
+             [[route]]\ntool = \"GET:/orders\"\n[[rfc9449.issuer]]\niss = \"issuer\"\naud = \"api\"\n\
+             jwks_url = \"https://{address}/jwks.json\"\n"
+        ),
+    );
+    let now = SystemClock.now().unwrap();
+    let jkt = Jwk::of(&agent.public_key()).unwrap().thumbprint();
+    let claims = format!(r#"{{"iss":"issuer","aud":"api","sub":"a","exp":{},"cnf":{{"jkt":"{jkt}"}}}}"#, now + 600);
+    let token = sign(&issuer, "", claims.as_bytes()).unwrap();
+    for (trusted, expected) in [("ca.pem", 200), ("stranger.pem", 503)] {
+        let mut command = place.command(chio());
+        command.env("SSL_CERT_FILE", certificates().join(trusted)).env_remove("SSL_CERT_DIR");
+        let mut running = Running::run(command);
+        let gateway = running.next("listening");
+        let url = format!("{origin}/orders");
+        let claims =
+            ProofClaims { method: "GET", url: &url, now, token: Some(&token), nonce: None, query: None, body: None };
+        // A gateway with a state in memory takes no proof from before its start; this one is dated ahead of it.
+        let proof = ProofClaims { now: SystemClock.now().unwrap() + 4, ..claims }.sign(&agent).unwrap();
+        let mut client = Client(tokio::net::TcpStream::connect(gateway).await.unwrap());
+        let head = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\nConnection: close");
+        client.write(&format!("GET /orders HTTP/1.1\r\nHost: api.example\r\n{head}\r\n\r\n")).await;
+        let answer = client.rest().await;
+        assert_eq!(status(&answer), expected, "{trusted} {answer}");
+    }
+    assert_eq!(seen.lock().unwrap().len(), 1);
 }
