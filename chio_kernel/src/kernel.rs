@@ -74,7 +74,7 @@ impl Kernel {
     async fn decide_signed(&self, call: &SignedCall, is_list: bool) -> Result<AuthorizedCall, Denied> {
         let SignedCall { tool_server, tool_name, arguments, capability, proof } = call;
         let presented = Presented::Chain { capability, proof: proof.as_deref(), is_list };
-        self.decide(tool_server, tool_name, arguments, presented).await
+        self.decide(tool_server, tool_name, || self.read(tool_server, tool_name, arguments), presented).await
     }
 
     /// Decides a call that is proven by another scheme than the one of this protocol. Whoever has a handle to the kernel
@@ -88,18 +88,18 @@ impl Kernel {
         arguments: &[u8],
     ) -> Result<AuthorizedCall, Denied> {
         // The scheme runs first, behind the fence; the pipeline then takes its claims. A call or a clock that cannot be
-        // read is met by the pipeline again, which says so.
-        let claims = match (self.read(tool_server, tool_name, arguments), self.parts.clock.now()) {
+        // read is met by the pipeline before them, which says so.
+        let read = self.read(tool_server, tool_name, arguments);
+        let claims = match (&read, self.parts.clock.now()) {
             (Ok(call), Ok(now)) => {
-                let verify = || scheme.verify(credential, &call, now);
+                let verify = || scheme.verify(credential, call, now);
                 let verified = fenced(&*self.parts.timer, Some(self.parts.settings.patience.guard), verify).await;
                 let lapsed = |lapse| Err(Denial::ProofMalformed { reason: format!("its scheme {lapse}") });
                 verified.unwrap_or_else(lapsed).and_then(|claims| claims.named_by(scheme.name()))
             }
-            (Err(denial), _) => Err(denial),
-            (_, Err(_)) => Err(Denial::ClockUnavailable),
+            _ => Err(Denial::ClockUnavailable),
         };
-        self.decide(tool_server, tool_name, arguments, Presented::Claims(claims)).await
+        self.decide(tool_server, tool_name, || read, Presented::Claims(claims)).await
     }
 
     /// Sums up, in a receipt, the denials that were only counted so far. Call it before the kernel is dropped.
@@ -127,7 +127,7 @@ impl Kernel {
         &self,
         tool_server: &str,
         tool_name: &str,
-        arguments: &[u8],
+        read: impl FnOnce() -> Result<ToolCall, Denial>,
         presented: Presented<'_>,
     ) -> Result<AuthorizedCall, Denied> {
         let started = Instant::now();
@@ -145,7 +145,7 @@ impl Kernel {
             let Ok(now) = self.parts.clock.now() else {
                 return Err(Denied { denial: Denial::ClockUnavailable, receipt: None });
             };
-            let call = match self.read(tool_server, tool_name, arguments) {
+            let call = match read() {
                 Ok(call) => Arc::new(call),
                 Err(denial) => return Err(self.deny(denial, found, now).await),
             };
