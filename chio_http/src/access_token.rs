@@ -6,7 +6,7 @@ use chio_core::canonical::Object;
 use chio_core::digest::Digest;
 
 use crate::claims::{Seconds, needed, needed_time, text};
-use crate::dpop::KnownHeader;
+use crate::dpop::OfOneToken;
 use crate::issuer::{Issuer, TokenError, Tokens, begins, check_time, confirmation};
 use crate::jwk::Thumbprint;
 use crate::jws::Verified;
@@ -29,7 +29,7 @@ pub struct AccessToken {
     key: Option<Thumbprint>,
     certificate: Option<Thumbprint>,
     digest: Digest,
-    proofs: KnownHeader,
+    proofs: OfOneToken,
 }
 
 impl AccessToken {
@@ -73,8 +73,8 @@ impl AccessToken {
         self.digest
     }
 
-    /// The header of its proofs.
-    pub(crate) fn proofs(&self) -> &KnownHeader {
+    /// What its proofs have in common.
+    pub(crate) fn proofs(&self) -> &OfOneToken {
         &self.proofs
     }
 }
@@ -96,7 +96,7 @@ impl AccessTokens {
     }
 }
 
-fn read(verified: &Verified<'_>, claims: &Object, _: &Issuer) -> Result<AccessToken, TokenError> {
+fn read(verified: &Verified<'_>, claims: &Object, _: &Issuer, name: Digest) -> Result<AccessToken, TokenError> {
     let (key, certificate) = confirmation(claims)?;
     Ok(AccessToken {
         subject: needed(claims, "sub", 256)?.to_owned(),
@@ -106,7 +106,7 @@ fn read(verified: &Verified<'_>, claims: &Object, _: &Issuer) -> Result<AccessTo
         key,
         certificate,
         digest: verified.digest(),
-        proofs: KnownHeader::default(),
+        proofs: OfOneToken::new(name),
     })
 }
 

@@ -34,12 +34,23 @@ pub(crate) fn time(claims: &Object, name: &'static str) -> Result<Option<Seconds
         Some(Json::Number(number)) => *number,
         Some(_) => return Err(BadClaim(name)),
     };
-    let whole = |number: Number| number.to_integer().and_then(|seconds| u64::try_from(seconds).ok());
     let rounded = |value: f64| Number::new(value).and_then(whole).ok_or(BadClaim(name));
     if let Some(seconds) = whole(number) {
         return Ok(Some(Seconds { floor: seconds, ceil: seconds }));
     }
     Ok(Some(Seconds { floor: rounded(number.get().floor())?, ceil: rounded(number.get().ceil())? }))
+}
+
+/// The whole number that this is. Of one below 2^52 the sum with that has its digits as the last 52 bits: a time is read from
+/// them, and not by way of a text.
+fn whole(number: Number) -> Option<u64> {
+    const BITS: u64 = 0x000f_ffff_ffff_ffff;
+    const BEYOND: f64 = 4_503_599_627_370_496.0;
+    let value = number.get();
+    if (0.0..BEYOND).contains(&value) && value.fract() == 0.0 {
+        return Some((value + BEYOND).to_bits() & BITS);
+    }
+    number.to_integer().and_then(|seconds| u64::try_from(seconds).ok())
 }
 
 /// A time that has to be there.
@@ -79,6 +90,28 @@ mod tests {
         for wrong in ["-1", "-0.5", "\"1\"", "null", "[1]", "1e300"] {
             assert_eq!(of(wrong), Err(BadClaim("t")), "{wrong}");
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_whole_number_is_the_one_that_its_text_says(number in 0..1_u64 << 53, bits: u64) {
+            let text = format!(r#"{{"t":{number}}}"#);
+            let seconds = Seconds { floor: number, ceil: number };
+            proptest::prop_assert_eq!(time(&object(&text), "t"), Ok(Some(seconds)));
+            if let Some(number) = Number::new(f64::from_bits(bits)) {
+                let by_text = number.to_integer().and_then(|number| u64::try_from(number).ok());
+                proptest::prop_assert_eq!(whole(number), by_text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_numbers_around_2_to_the_52_are_read_exactly() {
+        for number in [0, 1, (1 << 52) - 1, 1 << 52, (1 << 52) + 1, (1 << 53) - 1] {
+            let seconds = Seconds { floor: number, ceil: number };
+            assert_eq!(time(&object(&format!(r#"{{"t":{number}}}"#)), "t"), Ok(Some(seconds)));
+        }
+        assert_eq!(time(&object(r#"{"t":-0}"#), "t"), Ok(Some(Seconds { floor: 0, ceil: 0 })));
     }
 
     #[test]

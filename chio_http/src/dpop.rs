@@ -1,5 +1,6 @@
 //! The proof of RFC 9449: every check of its section 4.3, and what a client makes it with.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,7 @@ use ring::digest::{SHA256, SHA512, digest};
 
 use crate::claims::{BadClaim, Seconds, needed, needed_time, text, time};
 use crate::jwk::{Jwk, JwkError, Thumbprint, public_jwk};
-use crate::jws::{self, Alg, JwsError, MAX_PROOF_BYTES, Unverified};
+use crate::jws::{self, Alg, JwsError, KnownHeader, MAX_PROOF_BYTES, Unverified};
 use crate::origin::Origin;
 
 /// What a proof has to be.
@@ -172,14 +173,25 @@ pub struct Proof {
 /// The longest header that is remembered, in bytes.
 const MAX_KNOWN_BYTES: usize = 1024;
 
-/// The header of the proofs for one token: a client sends the same one with each, and its key is decoded once.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KnownHeader(OnceLock<Known>);
+/// What the proofs for one token have in common: the `ath`, and a header, which a client sends with each, and whose key is
+/// decoded once.
+#[derive(Clone, Debug)]
+pub(crate) struct OfOneToken {
+    ath: String,
+    header: OnceLock<Known>,
+}
 
+impl OfOneToken {
+    /// Of the token whose text has this digest.
+    pub(crate) fn new(token: Digest) -> Self {
+        Self { ath: encoded(token), header: OnceLock::new() }
+    }
+}
+
+/// A header of a proof that holds.
 #[derive(Clone, Debug)]
 struct Known {
-    text: String,
-    header: Arc<Object>,
+    header: KnownHeader,
     key: Arc<Jwk>,
 }
 
@@ -187,23 +199,22 @@ impl Proof {
     /// Reads a proof and checks it: checks 2 to 9 and, where the proof has an `ath`, that part of check 12.
     /// Fails with the first that does not hold.
     pub fn check(proof: &str, asked: Asked<'_>, rules: &ProofRules) -> Result<Self, ProofError> {
-        Self::read(proof, asked, rules, None).map(|(proof, _, _)| proof)
+        Self::read(proof, asked, rules, None).map(|(proof, _)| proof)
     }
 
     /// The same, and check 12 for a token that is bound to this key. What the header says is remembered, once it was the
-    /// header of a proof that holds.
+    /// header of a proof that holds. `token` is of the very token that is asked with.
     pub(crate) fn check_bound(
         proof: &str,
         asked: Asked<'_>,
         rules: &ProofRules,
         (bound, needs_ath): (Thumbprint, bool),
-        known: &KnownHeader,
+        token: &OfOneToken,
     ) -> Result<Self, ProofError> {
-        let (checked, header, key) = Self::read(proof, asked, rules, known.0.get())?;
+        let (checked, new) = Self::read(proof, asked, rules, Some(token))?;
         checked.check_binding(bound, needs_ath)?;
-        let text = proof.split('.').next().filter(|text| text.len() <= MAX_KNOWN_BYTES);
-        if let (Some(text), None) = (text, known.0.get()) {
-            let _ = known.0.set(Known { text: text.to_owned(), header, key });
+        if let Some(new) = new.filter(|new| new.header.text.len() <= MAX_KNOWN_BYTES) {
+            let _ = token.header.set(new);
         }
         Ok(checked)
     }
@@ -212,17 +223,18 @@ impl Proof {
         proof: &str,
         asked: Asked<'_>,
         rules: &ProofRules,
-        known: Option<&Known>,
-    ) -> Result<(Self, Arc<Object>, Arc<Jwk>), ProofError> {
-        let known_header = known.map(|known| (&*known.text, &known.header));
-        let unverified = Unverified::parse_with(proof, MAX_PROOF_BYTES, &rules.algs, known_header)?;
-        if !unverified.header_text("typ").is_some_and(is_dpop) {
-            return Err(ProofError::Type);
-        }
-        let header = Arc::clone(&unverified.header);
-        let key = match known.filter(|known| Arc::ptr_eq(&known.header, &header)) {
-            Some(known) => Arc::clone(&known.key),
-            None => Arc::new(key_of(&header).map_err(ProofError::Key)?),
+        token: Option<&OfOneToken>,
+    ) -> Result<(Self, Option<Known>), ProofError> {
+        let known = token.and_then(|token| token.header.get());
+        let unverified = Unverified::parse_with(proof, MAX_PROOF_BYTES, &rules.algs, known.map(|known| &known.header))?;
+        let (key, new) = if let Some(known) = known.filter(|known| unverified.is_of(&known.header)) {
+            (Arc::clone(&known.key), None)
+        } else {
+            if !unverified.header_text("typ").is_some_and(is_dpop) {
+                return Err(ProofError::Type);
+            }
+            let key = Arc::new(key_of(&unverified.header).map_err(ProofError::Key)?);
+            (Arc::clone(&key), Some(Known { header: unverified.to_known(), key }))
         };
         let verified = unverified.verify(&key)?;
         let claims = verified.claims()?;
@@ -236,9 +248,9 @@ impl Proof {
         }
         let names_token = match text(&claims, "ath")? {
             None => false,
-            Some(ath) => {
-                let is_its = Thumbprint::parse(ath).is_some_and(|ath| ath.0 == Digest::of(asked.token.as_bytes()));
-                if !is_its {
+            Some(said) => {
+                let its = token.map_or_else(|| Cow::Owned(ath(asked.token)), |token| Cow::Borrowed(&token.ath));
+                if said != *its {
                     return Err(ProofError::Token);
                 }
                 true
@@ -268,7 +280,7 @@ impl Proof {
             body,
             digest: verified.digest(),
         };
-        Ok((proof, header, key))
+        Ok((proof, new))
     }
 
     /// Check 11: whether it is fresh. An `exp` or `nbf` that it has of its own is honoured, too (RFC 7519 section 4.1).
@@ -387,7 +399,11 @@ pub fn content_digest(body: &[u8]) -> String {
 
 /// The `ath` of a token: RFC 9449 section 4.2.
 pub fn ath(token: &str) -> String {
-    Base64UrlUnpadded::encode_string(Digest::of(token.as_bytes()).as_bytes())
+    encoded(Digest::of(token.as_bytes()))
+}
+
+fn encoded(digest: Digest) -> String {
+    Base64UrlUnpadded::encode_string(digest.as_bytes())
 }
 
 /// What a client makes a proof of.
@@ -507,7 +523,7 @@ mod tests {
 
     #[test]
     fn a_header_that_is_known_makes_no_proof_hold_that_would_not() {
-        let (world, known, rules) = (world(), KnownHeader::default(), ProofRules::default());
+        let (world, known, rules) = (world(), OfOneToken::new(Digest::of(b"token")), ProofRules::default());
         let thief = World { key: Keypair::from_seed(&[8; 32]), origin: world.origin.clone() };
         let bound = Jwk::of(&world.key.public_key()).unwrap().thumbprint();
         let check = |text: &str, rules| Proof::check_bound(text, world.asked(), rules, (bound, false), &known);
@@ -523,9 +539,9 @@ mod tests {
         let (signed, _) = first.rsplit_once('.').unwrap();
         let forged = format!("{signed}.{}", Base64UrlUnpadded::encode_string(&[1; 64]));
         assert_eq!(check(&forged, &rules).err(), Some(ProofError::Signature));
-        assert!(known.0.get().is_none());
+        assert!(known.header.get().is_none());
         let read = check(&first, &rules).unwrap();
-        assert!(known.0.get().is_some());
+        assert!(known.header.get().is_some());
         let second = check(&proof(&world, usual, 2), &rules).unwrap();
         assert_eq!((read.key(), second.key()), (bound, bound));
         assert_ne!((read.id(), read.digest()), (second.id(), second.digest()));
@@ -541,6 +557,27 @@ mod tests {
         assert_eq!(other.err(), Some(ProofError::Type));
         let only = ProofRules { algs: vec![Alg::Es256], ..rules.clone() };
         assert_eq!(check(&first, &only).err(), Some(ProofError::Jws(JwsError::Alg)));
+    }
+
+    #[test]
+    fn a_proof_names_the_token_that_is_asked_with_and_no_other() {
+        let (world, token, rules) = (world(), OfOneToken::new(Digest::of(b"token")), ProofRules::default());
+        let bound = Jwk::of(&world.key.public_key()).unwrap().thumbprint();
+        let check = |said: &str| {
+            let claims = format!(r#"{{"jti":"1","htm":"GET","htu":"{URL}","iat":100,"ath":"{said}"}}"#);
+            let header = format!(r#""typ":"dpop+jwt","jwk":{}"#, public_jwk(&world.key.public_key()));
+            let text = jws::sign(&world.key, &header, claims.as_bytes()).unwrap();
+            Proof::check_bound(&text, world.asked(), &rules, (bound, true), &token).err()
+        };
+        let its = ath("token");
+        // The first time, and when its header is known.
+        for _ in 0..2 {
+            assert_eq!(check(&its), None);
+            for other in ["", "x", &its[..42], &ath("other"), &ath(""), &its.to_uppercase(), &format!("{its}=")] {
+                assert_eq!(check(other), Some(ProofError::Token), "{other}");
+            }
+        }
+        assert!(token.header.get().is_some());
     }
 
     #[test]

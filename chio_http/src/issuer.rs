@@ -166,21 +166,32 @@ impl<T> Tokens<T> {
     }
 
     /// Verifies a token, once: a text that was found to hold holds for as long as its issuer has the same keys. When it is
-    /// valid is looked at in every call.
+    /// valid is looked at in every call. `read` is told the digest of its text, too.
     /// Fails where it is none of a configured issuer for this service, its `typ` is not of this kind, or `read` fails.
     pub(crate) async fn verify(
         &self,
         text: &str,
         is_typ: fn(Option<&str>) -> bool,
-        read: fn(&Verified<'_>, &Object, &Issuer) -> Result<T, TokenError>,
+        read: fn(&Verified<'_>, &Object, &Issuer, Digest) -> Result<T, TokenError>,
     ) -> Result<Arc<T>, TokenError> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Jws(JwsError::TooLong));
         }
         let name = Digest::of(text.as_bytes());
-        if let Some(token) = self.cached(name) {
-            return Ok(token);
+        match self.cached(name) {
+            Some(token) => Ok(token),
+            // In a box: a token that is known waits for none of it, and needs no room for it.
+            None => Box::pin(self.verify_new(text, name, is_typ, read)).await,
         }
+    }
+
+    async fn verify_new(
+        &self,
+        text: &str,
+        name: Digest,
+        is_typ: fn(Option<&str>) -> bool,
+        read: fn(&Verified<'_>, &Object, &Issuer, Digest) -> Result<T, TokenError>,
+    ) -> Result<Arc<T>, TokenError> {
         let unverified = Unverified::parse(text, MAX_TOKEN_BYTES, &Alg::OF_ISSUERS)?;
         let typ = match unverified.header.get("typ") {
             None => None,
@@ -203,7 +214,7 @@ impl<T> Tokens<T> {
         if !has(&claims, "aud", &issuer.audiences)? {
             return Err(TokenError::Audience);
         }
-        let token = Arc::new(read(&verified, &claims, issuer)?);
+        let token = Arc::new(read(&verified, &claims, issuer, name)?);
         let cached = Cached { token: Arc::clone(&token), issuer: index, generation };
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(name, cached);
         Ok(token)

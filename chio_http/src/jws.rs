@@ -111,6 +111,14 @@ pub struct Unverified<'a> {
     signature: Vec<u8>,
 }
 
+/// A header that was read before: its text, and what that says.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownHeader {
+    pub(crate) text: String,
+    header: Arc<Object>,
+    alg: Alg,
+}
+
 impl<'a> Unverified<'a> {
     /// Takes a compact JWS apart.
     /// Fails where it is longer than `max_bytes` or none, or its `alg` is none of those allowed.
@@ -118,12 +126,12 @@ impl<'a> Unverified<'a> {
         Self::parse_with(text, max_bytes, allowed, None)
     }
 
-    /// The same, where a header may be known already: its text, and what that says.
+    /// The same, where a header may be known already.
     pub(crate) fn parse_with(
         text: &'a str,
         max_bytes: usize,
         allowed: &[Alg],
-        known: Option<(&str, &Arc<Object>)>,
+        known: Option<&KnownHeader>,
     ) -> Result<Self, JwsError> {
         if text.len() > max_bytes {
             return Err(JwsError::TooLong);
@@ -132,10 +140,13 @@ impl<'a> Unverified<'a> {
         let (header, payload) = signing_input.split_once('.').ok_or(JwsError::Form)?;
         // A dot more would be no Base64url.
         let decoded = |part: &str| Base64UrlUnpadded::decode_vec(part).map_err(|_| JwsError::Form);
-        let header = match known.filter(|(text, _)| *text == header) {
-            Some((_, known)) => Arc::clone(known),
-            None => Arc::new(object(&decoded(header)?).ok_or(JwsError::Form)?),
-        };
+        if let Some(known) = known.filter(|known| known.text == header) {
+            let (payload, signature) = (decoded(payload)?, decoded(signature)?);
+            let (header, alg) = (Arc::clone(&known.header), known.alg);
+            let is_allowed = allowed.contains(&alg);
+            return is_allowed.then_some(Self { header, alg, signing_input, payload, signature }).ok_or(JwsError::Alg);
+        }
+        let header = Arc::new(object(&decoded(header)?).ok_or(JwsError::Form)?);
         let (payload, signature) = (decoded(payload)?, decoded(signature)?);
         if ["crit", "b64", "zip"].iter().any(|name| header.get(name).is_some()) {
             return Err(JwsError::Crit);
@@ -143,6 +154,17 @@ impl<'a> Unverified<'a> {
         let name = header.get("alg").and_then(Json::as_str).ok_or(JwsError::Alg)?;
         let alg = *allowed.iter().find(|alg| alg.names().contains(&name)).ok_or(JwsError::Alg)?;
         Ok(Self { header, alg, signing_input, payload, signature })
+    }
+
+    /// Its header, to be known again.
+    pub(crate) fn to_known(&self) -> KnownHeader {
+        let text = self.signing_input.split('.').next().unwrap_or_default().to_owned();
+        KnownHeader { text, header: Arc::clone(&self.header), alg: self.alg }
+    }
+
+    /// Whether its header is the one that was known.
+    pub(crate) fn is_of(&self, known: &KnownHeader) -> bool {
+        Arc::ptr_eq(&self.header, &known.header)
     }
 
     /// A text of the header.
@@ -177,8 +199,9 @@ impl<'a> Unverified<'a> {
         }
         let message = self.signing_input.as_bytes();
         let holds = match &key.verifier {
-            Verifier::Core(public, prepared) => of_raw(public.algorithm(), &self.signature)
-                .is_some_and(|signature| prepared.verify(message, &signature)),
+            Verifier::Core(public, prepared) => {
+                of_raw(public.algorithm(), self.signature).is_some_and(|signature| prepared.verify(message, &signature))
+            }
             rsa @ Verifier::Rsa { .. } => {
                 let parameters =
                     if self.alg == Alg::Ps256 { &RSA_PSS_2048_8192_SHA256 } else { &RSA_PKCS1_2048_8192_SHA256 };
@@ -240,11 +263,11 @@ fn object(text: &[u8]) -> Option<Object> {
 
 /// A signature of JOSE as the core has it: RFC 7518 section 3.4 has the two numbers of ECDSA at their full length, the core
 /// has DER.
-fn of_raw(algorithm: Algorithm, raw: &[u8]) -> Option<Signature> {
+fn of_raw(algorithm: Algorithm, raw: Vec<u8>) -> Option<Signature> {
     let bytes = match algorithm {
-        Algorithm::Ed25519 => raw.to_vec(),
-        Algorithm::P256 => p256::ecdsa::Signature::from_slice(raw).ok()?.to_der().as_bytes().to_vec(),
-        Algorithm::P384 => p384::ecdsa::Signature::from_slice(raw).ok()?.to_der().as_bytes().to_vec(),
+        Algorithm::Ed25519 => raw,
+        Algorithm::P256 => p256::ecdsa::Signature::from_slice(&raw).ok()?.to_der().as_bytes().to_vec(),
+        Algorithm::P384 => p384::ecdsa::Signature::from_slice(&raw).ok()?.to_der().as_bytes().to_vec(),
     };
     Signature::from_bytes(algorithm, bytes).ok()
 }

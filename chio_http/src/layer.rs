@@ -146,7 +146,7 @@ impl HttpGuard {
             }
         }
         let room = Arc::new(Semaphore::new(BODIES_LIMIT.max(service.body_limit).div_ceil(1024)));
-        let own = [HeaderName::from_static(PROOF), RESPONSE_KEY];
+        let own = [PROOF, RESPONSE_KEY];
         let proof_headers = schemes.iter().flat_map(|scheme| scheme.proof_headers()).chain(own).collect();
         let audit = Box::new(audit);
         Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, audit, proof_headers, room })))
@@ -278,14 +278,16 @@ struct Admitted {
 fn caller(call: &AuthorizedCall, scheme: Option<&dyn HttpScheme>, told: Option<Told>) -> Caller {
     let principal = call.principal().to_owned();
     let is_proven = !principal.is_empty();
-    let subject = told.as_ref().filter(|_| is_proven).map(|told| told.subject.clone());
-    let told = told.filter(|_| is_proven).unwrap_or_default();
+    let (subject, scope, subcap) = match told.filter(|_| is_proven) {
+        Some(Told { subject, scope, subcap, trace: _ }) => (Some(subject), scope, subcap),
+        None => (None, None, Vec::new()),
+    };
     Caller {
         scheme: scheme.filter(|_| is_proven).map_or("none", |scheme| scheme.name()),
         principal,
         subject,
-        scope: told.scope,
-        subcap: told.subcap,
+        scope,
+        subcap,
         receipt: Some(call.receipt().body.sequence),
     }
 }

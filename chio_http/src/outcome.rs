@@ -1,34 +1,40 @@
 //! What becomes of a request that was let through: the receipt of its outcome, whoever goes away in between.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{self, Poll};
 
 use chio_core::digest::Digest;
 use chio_core::receipt::OutcomeStatus;
 use chio_kernel::AuthorizedCall;
 use hyper::StatusCode;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use ring::digest::{Context, SHA256};
 use tokio::runtime::Handle;
 
 use crate::body::BodyError;
 
 /// A call that is under way. Dropped, it has failed.
 pub(crate) struct Pending {
-    call: Option<AuthorizedCall>,
+    call: Option<Box<AuthorizedCall>>,
     runtime: Option<Handle>,
 }
 
 impl Pending {
     /// To be made within a runtime.
     pub(crate) fn new(call: AuthorizedCall) -> Self {
-        Self { call: Some(call), runtime: Handle::try_current().ok() }
+        Self { call: Some(Box::new(call)), runtime: Handle::try_current().ok() }
     }
 
-    pub(crate) fn finish(&mut self, status: OutcomeStatus, hash: Option<Digest>) {
+    /// `hasher` has read what was sent, where that was all of it.
+    pub(crate) fn finish(&mut self, status: OutcomeStatus, hasher: Option<Context>) {
         let Some(call) = self.call.take() else { return };
         if let Some(runtime) = &self.runtime {
-            // Nobody waits for it: the kernel traces it where it cannot be written.
-            drop(runtime.spawn(call.finish(status, hash)));
+            // Nobody waits for it: the kernel traces it where it cannot be written. What it needs room for is made when it runs,
+            // not while the client waits.
+            drop(runtime.spawn(async move {
+                let hash = hasher.and_then(|hasher| <[u8; 32]>::try_from(hasher.finish().as_ref()).ok());
+                Box::pin(call.finish(status, hash.map(Digest))).await
+            }));
         } else {
             tracing::error!(store = "receipt", "there is no runtime to write the receipt of an outcome in");
         }
@@ -51,7 +57,7 @@ pub(crate) fn status_of(status: StatusCode, said: Option<OutcomeStatus>) -> Outc
 /// The body of an answer: at its end the outcome is written, with the digest of what was sent.
 pub(crate) struct Watched<B: HttpBody> {
     body: B,
-    hasher: Option<ring::digest::Context>,
+    hasher: Option<Context>,
     pending: Pending,
     status: OutcomeStatus,
     /// Whether no body is sent, whatever there is: to HEAD.
@@ -60,14 +66,13 @@ pub(crate) struct Watched<B: HttpBody> {
 
 impl<B: HttpBody> Watched<B> {
     pub(crate) fn new(body: B, pending: Pending, status: OutcomeStatus, is_unsent: bool) -> Self {
-        let hasher = Some(ring::digest::Context::new(&ring::digest::SHA256));
+        let hasher = Some(Context::new(&SHA256));
         Self { body, hasher, pending, status, is_unsent }
     }
 
     fn end(&mut self) {
         let Some(hasher) = self.hasher.take() else { return };
-        let hash = <[u8; 32]>::try_from(hasher.finish().as_ref()).ok().map(Digest);
-        self.pending.finish(self.status, hash);
+        self.pending.finish(self.status, Some(hasher));
     }
 }
 
@@ -79,9 +84,12 @@ where
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
+        let frame = task::ready!(Pin::new(&mut this.body).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
                 if let (Some(hasher), Some(bytes)) = (&mut this.hasher, frame.data_ref()) {

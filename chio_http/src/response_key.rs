@@ -24,7 +24,7 @@ impl<'a> ResponseKey<'a> {
     /// Fails where it has several, or it is none.
     pub(crate) fn of(headers: &'a HeaderMap) -> Result<Option<Self>, Failure> {
         const WRONG: &str = "`Response-Key` is no one X25519 key";
-        let Some(text) = the_header(headers, RESPONSE_KEY.as_str(), WRONG)? else { return Ok(None) };
+        let Some(text) = the_header(headers, RESPONSE_KEY, WRONG)? else { return Ok(None) };
         let mut bytes = [0; 32];
         match Base64UrlUnpadded::decode(text, &mut bytes) {
             Ok(read) if read.len() == 32 => Ok(Some(Self { text, bytes })),

@@ -7,6 +7,7 @@ use chio_kernel::clock::BoxFuture;
 use chio_kernel::denial::Denial;
 use chio_kernel::scheme::Claims;
 use hyper::HeaderMap;
+use hyper::header::HeaderName;
 
 use crate::access_token::{AccessToken, AccessTokens};
 use crate::client_certificate::ClientCertificate;
@@ -20,20 +21,20 @@ use chio_core::capability::Grant;
 use chio_core::digest::Digest;
 
 /// The header that a proof is in.
-pub(crate) const PROOF: &str = "dpop";
+pub(crate) const PROOF: HeaderName = HeaderName::from_static("dpop");
 
 /// RFC 9449 as a scheme of the kernel.
 #[derive(Debug)]
 pub struct Rfc9449 {
     tokens: AccessTokens,
-    rules: ProofRules,
+    rules: Arc<ProofRules>,
     nonces: Arc<ServerNonces>,
 }
 
 impl Rfc9449 {
     /// Tokens of these issuers, with proofs by these rules.
     pub fn new(tokens: AccessTokens, rules: ProofRules, nonces: Arc<ServerNonces>) -> Self {
-        Self { tokens, rules, nonces }
+        Self { tokens, rules: Arc::new(rules), nonces }
     }
 
     async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
@@ -52,7 +53,7 @@ impl Rfc9449 {
         Ok(Box::new(Bound {
             grants: is_granted.then(|| granted(presented.tool_server, route)).into_iter().collect(),
             needs_body: self.rules.content_digest || route.requires_digest(),
-            rules: self.rules.clone(),
+            rules: Arc::clone(&self.rules),
             nonces: Arc::clone(&self.nonces),
             token,
             proof,
@@ -102,7 +103,7 @@ struct Bound {
     proof: Proof,
     grants: Vec<Grant>,
     needs_body: bool,
-    rules: ProofRules,
+    rules: Arc<ProofRules>,
     nonces: Arc<ServerNonces>,
 }
 
@@ -132,7 +133,7 @@ impl Opened for Bound {
     }
 
     fn renews_nonce(&self, now: u64) -> bool {
-        self.nonces.spend(&self.proof, now).is_ok_and(|spent| spent.renews)
+        self.proof.nonce().is_some() && self.nonces.spend(&self.proof, now).is_ok_and(|spent| spent.renews)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use chio_core::digest::Digest;
 use hyper::HeaderMap;
+use hyper::http::header::AsHeaderName;
 
 use crate::failure::Failure;
 
@@ -45,7 +46,7 @@ impl SignedRequest<'_> {
 /// Fails where there are several, or it is no text.
 pub(crate) fn the_header<'a>(
     headers: &'a HeaderMap,
-    name: &str,
+    name: impl AsHeaderName,
     wrong: &'static str,
 ) -> Result<Option<&'a str>, Failure> {
     let mut values = headers.get_all(name).iter();

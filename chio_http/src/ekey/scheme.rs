@@ -28,7 +28,7 @@ pub struct EKeyRules {
 /// E-Key as a scheme of the kernel.
 pub struct EKey {
     tokens: Tokens<EKeyToken>,
-    rules: EKeyRules,
+    rules: Arc<EKeyRules>,
     kernel: Kernel,
 }
 
@@ -44,7 +44,7 @@ impl EKey {
         for issuer in &mut issuers {
             issuer.algs.retain(|alg| ALGS.contains(alg));
         }
-        Self { tokens: Tokens::new(issuers), rules, kernel }
+        Self { tokens: Tokens::new(issuers), rules: Arc::new(rules), kernel }
     }
 
     async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
@@ -74,7 +74,7 @@ impl EKey {
         Ok(Box::new(Bound {
             grants: is_granted.then_some(grant).into_iter().collect(),
             needs_body: self.rules.proof.content_digest || route.requires_digest(),
-            rules: self.rules.proof.clone(),
+            rules: Arc::clone(&self.rules),
             kernel: self.kernel.clone(),
             token,
             proof,
@@ -94,7 +94,7 @@ struct Bound {
     proof: Option<Proof>,
     grants: Vec<Grant>,
     needs_body: bool,
-    rules: ProofRules,
+    rules: Arc<EKeyRules>,
     kernel: Kernel,
 }
 
@@ -108,7 +108,7 @@ impl Opened for Bound {
         token.check_time(now)?;
         let (principal, nonce, issued_at) = match (&self.proof, token.certificate) {
             (Some(proof), _) => {
-                proof.check_time(now, &self.rules)?;
+                proof.check_time(now, &self.rules.proof)?;
                 proof.check_body(body, self.needs_body)?;
                 // A trace that this kernel gave out since it started is one that no proof can be older than.
                 let nonce = format!("{}:{}", token.trace, proof.id());

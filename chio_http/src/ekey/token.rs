@@ -4,7 +4,7 @@ use chio_core::canonical::{Json, Object};
 use chio_core::digest::Digest;
 
 use crate::claims::{Seconds, needed, needed_time};
-use crate::dpop::KnownHeader;
+use crate::dpop::OfOneToken;
 use crate::issuer::{Issuer, TokenError, begins, check_time, confirmation};
 use crate::jwk::Thumbprint;
 use crate::jws::{Alg, Verified};
@@ -116,7 +116,7 @@ pub struct EKeyToken {
     pub(super) expires_at: u64,
     pub(super) credential: Digest,
     pub(super) digest: Digest,
-    pub(super) proofs: KnownHeader,
+    pub(super) proofs: OfOneToken,
     begins: Option<Seconds>,
 }
 
@@ -128,7 +128,12 @@ impl EKeyToken {
         check_time(self.begins, self.expires_at, now)
     }
 
-    pub(super) fn read(verified: &Verified<'_>, claims: &Object, issuer: &Issuer) -> Result<Self, TokenError> {
+    pub(super) fn read(
+        verified: &Verified<'_>,
+        claims: &Object,
+        issuer: &Issuer,
+        name: Digest,
+    ) -> Result<Self, TokenError> {
         let (key, certificate) = confirmation(claims)?;
         let (issued_at, expires_at) = (needed_time(claims, "iat")?, needed_time(claims, "exp")?.floor);
         if expires_at > issued_at.ceil.saturating_add(MAX_TTL_SECS) {
@@ -150,7 +155,7 @@ impl EKeyToken {
             expires_at,
             credential,
             digest: verified.digest(),
-            proofs: KnownHeader::default(),
+            proofs: OfOneToken::new(name),
             begins: begins(claims)?,
         })
     }
