@@ -563,6 +563,7 @@ async fn an_ekey_by_an_algorithm_that_is_for_others() {
         token: &token,
         headers: &hyper::HeaderMap::new(),
         certificate: None,
+        response_key: None,
     };
     let refused = chio_http::scheme::HttpScheme::open(&scheme, presented).await.err().unwrap();
     let wanted = chio_http::issuer::TokenError::Jws(chio_http::jws::JwsError::Alg);
