@@ -6,7 +6,9 @@ use std::sync::Arc;
 use chio_core::crypto::{Keypair, PublicKey};
 use chio_kernel::store::{KernelError, key_id};
 use chio_kernel::{Settings, Stores};
-use chio_store::{Kind, OpenError, Page, Record, RedisOptions, RedisState, SqliteOptions, SqliteState, State};
+use chio_store::{
+    Kind, MemoryRecords, OpenError, Page, Record, Records, RedisOptions, RedisState, SqliteOptions, SqliteState, State,
+};
 
 use crate::args::StateName;
 use crate::exit::Failure;
@@ -110,25 +112,26 @@ fn connect(
     runtime.block_on(RedisState::connect(options)).map_err(refused)
 }
 
-/// What a kernel remembers with, and the key that signs its receipts: where none is named, that in the file beside the
-/// state, which is made with it.
+/// What a kernel remembers with, what the schemes beside it do, and the key that signs its receipts: where none is named,
+/// that in the file beside the state, which is made with it. Without a place all of it is in memory, and a key is none.
 pub(crate) fn of_kernel(
-    place: &Place,
+    place: Option<&Place>,
     key: Option<Keypair>,
     settings: &Settings,
     now: u64,
-) -> Result<(Stores, Keypair), Failure> {
+) -> Result<(Stores, Arc<dyn Records>, Option<Keypair>), Failure> {
     let path = match place {
-        Place::File(path) => path,
-        Place::Redis(url, called) => {
+        None => return Ok((Stores::default(), Arc::new(MemoryRecords::default()), key)),
+        Some(Place::File(path)) => path,
+        Some(Place::Redis(url, called)) => {
             let Some(key) = key else {
                 let help = "name it as --kernel-key: each kernel has its own, and its receipts go by it";
                 return Err(Failure::usage("a kernel whose state is in a Redis needs a key", help));
             };
             let state = Arc::new(connect(url, called, Some(&key.public_key()), Some(settings))?);
-            return Ok((chio_store::stores(&state), key));
+            return Ok((chio_store::stores(&state), state, Some(key)));
         }
-        Place::Refused(_) => return Err(place.refused()),
+        Some(place @ Place::Refused(_)) => return Err(place.refused()),
     };
     let mut beside = path.as_os_str().to_owned();
     beside.push(".key");
@@ -150,7 +153,8 @@ pub(crate) fn of_kernel(
             None => make_key(&beside)?,
         },
     };
-    Ok((Arc::new(state).stores(), key))
+    let state = Arc::new(state);
+    Ok((state.stores(), state, Some(key)))
 }
 
 fn make_key(path: &Path) -> Result<Keypair, Failure> {

@@ -1,23 +1,28 @@
 //! Small records, each in a table, under a key: what the schemes over HTTP remember besides what the kernel does. Devices,
 //! challenges, accounts, logins that are under way, sessions.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::sync::{Mutex, PoisonError};
-
 use chio_core::digest::Digest;
 use chio_kernel::store::{BoxFuture, KernelError};
-
-use crate::state::Page;
+use serde::{Deserialize, Serialize};
 
 /// How long a value may be, in bytes: 4 KiB.
 pub const MAX_VALUE_BYTES: usize = 4096;
 
-/// How many records a page has at most.
+/// How many records a page has at most, or about: Redis is not exact.
 pub const PAGE: usize = 256;
 
+/// Some of many, and where the next ones are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page<T> {
+    /// They.
+    pub items: Vec<T>,
+    /// What to ask for next; none at the end.
+    pub next: Option<String>,
+}
+
 /// What a record is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Table {
     /// A challenge that is waiting for its answer.
     Challenge,
@@ -54,6 +59,12 @@ impl Table {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
+
+    /// Whether its records are of something that is under way, each of them good for one answer. They do not outlive a loss
+    /// of memory, are not taken out of a state, and not put in: whoever is behind one begins anew.
+    pub const fn is_under_way(self) -> bool {
+        matches!(self, Self::Challenge | Self::Pending)
+    }
 }
 
 /// A record.
@@ -76,7 +87,8 @@ impl Entry {
     }
 }
 
-/// How many records there may be when one is added.
+/// How many records there may be when one is added. What takes the place of another needs no room, but where that is another
+/// owner's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// In the table.
@@ -114,10 +126,12 @@ pub trait Records: Send + Sync {
         now: u64,
     ) -> BoxFuture<'a, Result<Put, KernelError>>;
 
-    /// Takes a record away. Of several who take it, one has it.
+    /// Takes a record away. Of several who take it, one has it. One that has expired is nothing.
     fn take(&self, table: Table, key: Digest, now: u64) -> BoxFuture<'_, Result<Option<Entry>, KernelError>>;
 
-    /// Those of an owner, or all of a table, a page at a time: from the start, or from what the page before said.
+    /// Those of an owner, or all of a table, a page at a time: from the start, or from what the page before said. A page can
+    /// be empty and yet have a next one. What is there all the while is on one of them, or on two; of what comes meanwhile
+    /// that is not certain.
     fn list(
         &self,
         table: Table,
@@ -128,88 +142,23 @@ pub trait Records: Send + Sync {
 }
 
 /// Fails where a value is too long to be kept.
-pub(crate) fn check(entry: &Entry) -> Result<(), KernelError> {
-    if entry.value.len() > MAX_VALUE_BYTES {
+pub(crate) fn check(value: &[u8]) -> Result<(), KernelError> {
+    if value.len() > MAX_VALUE_BYTES {
         return Err(KernelError::new("a record is too long to be kept"));
     }
     Ok(())
 }
 
-type Tables = BTreeMap<(Table, [u8; 32]), Entry>;
-
-/// Records in memory: they end with the process.
-#[derive(Debug, Default)]
-pub struct MemoryRecords(Mutex<Tables>);
-
-impl MemoryRecords {
-    fn with<T>(&self, work: impl FnOnce(&mut Tables) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn kept(tables: &mut Tables, table: Table, entry: Entry, replaces: Option<&[u8]>, room: Room, now: u64) -> Put {
-        let there = tables.get(&(table, entry.key.0)).filter(|there| there.is_live(now));
-        if there.map(|there| &*there.value) != replaces {
-            return Put::Differs;
-        }
-        if there.is_none() {
-            tables.retain(|_, there| there.is_live(now));
-            let of_table = || tables.range((table, [0; 32])..=(table, [255; 32]));
-            let count = |many: usize| u64::try_from(many).unwrap_or(u64::MAX);
-            if count(of_table().count()) >= room.table {
-                return Put::Full;
-            }
-            if count(of_table().filter(|(_, there)| there.owner == entry.owner).count()) >= room.owner {
-                return Put::OwnerFull;
-            }
-        }
-        tables.insert((table, entry.key.0), entry);
-        Put::Kept
-    }
+/// After which key a page begins, where pages are in the order of keys.
+pub(crate) fn after(from: Option<String>) -> Result<Option<Digest>, KernelError> {
+    let wrong = |_| KernelError::new("this is no page of records");
+    from.map(|from| from.parse()).transpose().map_err(wrong)
 }
 
-impl Records for MemoryRecords {
-    fn get(&self, table: Table, key: Digest, now: u64) -> BoxFuture<'_, Result<Option<Entry>, KernelError>> {
-        let found = self.with(|tables| tables.get(&(table, key.0)).filter(|entry| entry.is_live(now)).cloned());
-        Box::pin(std::future::ready(Ok(found)))
-    }
-
-    fn put<'a>(
-        &'a self,
-        table: Table,
-        entry: Entry,
-        replaces: Option<&'a [u8]>,
-        room: Room,
-        now: u64,
-    ) -> BoxFuture<'a, Result<Put, KernelError>> {
-        let kept = check(&entry).map(|()| self.with(|tables| Self::kept(tables, table, entry, replaces, room, now)));
-        Box::pin(std::future::ready(kept))
-    }
-
-    fn take(&self, table: Table, key: Digest, now: u64) -> BoxFuture<'_, Result<Option<Entry>, KernelError>> {
-        let taken = self.with(|tables| tables.remove(&(table, key.0)).filter(|entry| entry.is_live(now)));
-        Box::pin(std::future::ready(Ok(taken)))
-    }
-
-    fn list(
-        &self,
-        table: Table,
-        owner: Option<Digest>,
-        from: Option<String>,
-        now: u64,
-    ) -> BoxFuture<'_, Result<Page<Entry>, KernelError>> {
-        let start = match from.map(|from| from.parse::<Digest>()) {
-            None => Bound::Included((table, [0; 32])),
-            Some(Ok(last)) => Bound::Excluded((table, last.0)),
-            Some(Err(_)) => return Box::pin(std::future::ready(Err(KernelError::new("this is no page")))),
-        };
-        let mut items: Vec<Entry> = self.with(|tables| {
-            let range = tables.range((start, Bound::Included((table, [255; 32]))));
-            let wanted = |entry: &&Entry| entry.is_live(now) && owner.is_none_or(|owner| owner == entry.owner);
-            range.map(|(_, entry)| entry).filter(wanted).take(PAGE.saturating_add(1)).cloned().collect()
-        });
-        let is_more = items.len() > PAGE;
-        items.truncate(PAGE);
-        let next = items.last().filter(|_| is_more).map(|entry| entry.key.to_string());
-        Box::pin(std::future::ready(Ok(Page { items, next })))
-    }
+/// A page of what is one more than it has, where there are more.
+pub(crate) fn page(mut items: Vec<Entry>) -> Page<Entry> {
+    let is_more = items.len() > PAGE;
+    items.truncate(PAGE);
+    let next = items.last().filter(|_| is_more).map(|entry| entry.key.to_string());
+    Page { items, next }
 }

@@ -1,5 +1,6 @@
 //! What the owner of a state asks and changes by hand, the same for every store, and its records as JSON Lines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chio_core::digest::Digest;
@@ -9,6 +10,8 @@ use chio_kernel::store::{
     BoxFuture, KernelError, NonceStore, ReceiptStore, RevocationStore, Standing, StandingStore, UsageStore,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::records::{self, Entry, Page, Records, Table};
 
 /// Everything that a kernel remembers with, of one state.
 pub fn stores<S>(state: &Arc<S>) -> Stores
@@ -36,6 +39,8 @@ pub struct Overview {
     pub kernel_key: Option<String>,
     /// How many calls were allowed and have no outcome: under way, or left by a crash.
     pub unfinished: u64,
+    /// How many records of each table there are, expired ones that nobody has dropped yet included.
+    pub records: BTreeMap<Table, u64>,
     /// Since when nonces are remembered, in Unix seconds.
     pub remembers_since: u64,
     /// How many bytes it takes, where that can be told.
@@ -92,6 +97,54 @@ pub enum Record {
         /// Its number.
         sequence: u64,
     },
+    /// What a scheme over HTTP remembers: a device, a session, an account, …
+    Entry {
+        /// What it is of; nothing that is under way.
+        table: Table,
+        /// Under what it is found.
+        key: Digest,
+        /// Whose it is.
+        owner: Digest,
+        /// What it says; as JSON, in base64url without padding.
+        #[serde(with = "base64url")]
+        value: Vec<u8>,
+        /// The first second at which it is gone; none where it stays.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        until: Option<u64>,
+    },
+}
+
+impl Record {
+    pub(crate) fn entry(table: Table, Entry { key, owner, value, until }: Entry) -> Self {
+        Self::Entry { table, key, owner, value, until }
+    }
+}
+
+/// Fails where one of these is nothing that can be put in.
+pub(crate) fn check(records: &[Record]) -> Result<(), KernelError> {
+    for record in records {
+        if let Record::Entry { table, value, .. } = record {
+            if table.is_under_way() {
+                return Err(KernelError::new("what is under way is not put in: whoever is behind it begins anew"));
+            }
+            records::check(value)?;
+        }
+    }
+    Ok(())
+}
+
+mod base64url {
+    use base64ct::{Base64UrlUnpadded, Encoding as _};
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Base64UrlUnpadded::encode_string(value))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Base64UrlUnpadded::decode_vec(&text).map_err(|_| D::Error::custom("it is no base64url"))
+    }
 }
 
 /// A kind of record.
@@ -107,25 +160,22 @@ pub enum Kind {
     Nonce,
     /// [`Record::RevocationList`]
     RevocationList,
+    /// [`Record::Entry`]
+    Entry,
 }
 
 impl Kind {
     /// All of them, in the order of an export.
-    pub const ALL: [Self; 5] = [Self::Revocation, Self::RevocationList, Self::Standing, Self::Usage, Self::Nonce];
-}
-
-/// Some records, and where the next ones are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page<T> {
-    /// They.
-    pub items: Vec<T>,
-    /// What to ask for next; none at the end.
-    pub next: Option<String>,
+    pub const ALL: [Self; 6] =
+        [Self::Revocation, Self::RevocationList, Self::Standing, Self::Entry, Self::Usage, Self::Nonce];
 }
 
 /// What the owner of a state asks and changes by hand, beside the kernels that work with it. Every change counts for the next
 /// call of every kernel when it is answered; it is as durable by then as its store makes it.
 pub trait State: Send + Sync {
+    /// The records of the schemes over HTTP, to be found, kept and taken one by one.
+    fn entries(&self) -> &dyn Records;
+
     /// What there is.
     fn overview(&self) -> BoxFuture<'_, Result<Overview, KernelError>>;
 
@@ -133,8 +183,9 @@ pub trait State: Send + Sync {
     fn records(&self, kind: Kind, from: Option<String>) -> BoxFuture<'_, Result<Page<Record>, KernelError>>;
 
     /// Adds records to what there is. Nothing becomes weaker by it: of two the worse standing, the higher count, the later
-    /// end and the higher number hold, and a revocation keeps its first time. All or none of them. Where nonces or counts
-    /// are among them, what was spent until now may be missing: proofs from before are refused from here on.
+    /// end and the higher number hold, a revocation keeps its first time, and an entry that is there stays as it is. All or
+    /// none of them. Where nonces or counts are among them, what was spent until now may be missing: proofs from before are
+    /// refused from here on.
     fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), KernelError>>;
 
     /// The number of the next revocation list of an issuer: one more than the highest that is known, and nobody else's.

@@ -12,6 +12,9 @@
 //! | `{chio}:se` | sorted set | the suspensions that end |
 //! | `{chio}:f`, `{chio}:fl` | hash, sorted set | failed signatures; who failed last |
 //! | `{chio}:v` | hash | issuer of a revocation list → its number |
+//! | `{chio}:e:TABLE` | hash | the records of a table: the epoch in which each was kept, its end, its owner and what it says |
+//! | `{chio}:ee:TABLE` | sorted set | the same by when they end |
+//! | `{chio}:eo:TABLE:OWNER` | sorted set | those of an owner, likewise |
 //! | `{chio}:h:CHAIN` | hash | the end of a chain of receipts: `sequence`, `digest`, `key` |
 //! | `{chio}:l:CHAIN` | stream | its receipts; the id is the sequence number |
 //! | `{chio}:o:CHAIN` | sorted set | its allows that have no outcome |
@@ -19,6 +22,8 @@
 //! Nothing has a time to live: the server's clock is never asked.
 
 use chio_core::digest::Digest;
+
+use crate::records::Table;
 
 /// The keys.
 pub(super) struct Keys {
@@ -34,6 +39,9 @@ pub(super) struct Keys {
     pub(super) failures: Vec<u8>,
     pub(super) failed_last: Vec<u8>,
     pub(super) lists: Vec<u8>,
+    pub(super) entries: Vec<u8>,
+    pub(super) entry_ends: Vec<u8>,
+    pub(super) entries_of: Vec<u8>,
     pub(super) head: Vec<u8>,
     pub(super) receipts: Vec<u8>,
     pub(super) open: Vec<u8>,
@@ -55,10 +63,23 @@ impl Keys {
             failures: key("f"),
             failed_last: key("fl"),
             lists: key("v"),
+            entries: key("e:"),
+            entry_ends: key("ee:"),
+            entries_of: key("eo:"),
             head: key(&format!("h:{chain}")),
             receipts: key(&format!("l:{chain}")),
             open: key(&format!("o:{chain}")),
         }
+    }
+
+    /// The keys of a table: of its records, of their ends, and how those of its owners begin.
+    pub(super) fn table(&self, table: Table) -> [Vec<u8>; 3] {
+        let name = table.name().as_bytes();
+        [
+            [self.entries.as_slice(), name].concat(),
+            [self.entry_ends.as_slice(), name].concat(),
+            [self.entries_of.as_slice(), name, b":"].concat(),
+        ]
     }
 
     /// The key of an account's nonces.

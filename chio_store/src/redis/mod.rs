@@ -30,6 +30,8 @@ mod people;
 
 mod receipts;
 
+mod records;
+
 mod owner;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What the owner of a state asks and changes by hand.
 
+use std::collections::BTreeMap;
+
 use chio_core::digest::Digest;
 use chio_core::receipt::ChainHead;
 use chio_kernel::store::{BoxFuture, KernelError, Standing, key_id};
@@ -7,8 +9,9 @@ use redis::Value;
 
 use super::RedisState;
 use super::failure::{Failure, number, typed};
-use super::people;
-use crate::state::{Kind, Overview, Page, Record, State};
+use super::{people, records};
+use crate::records::{Page, Records, Table};
+use crate::state::{self, Kind, Overview, Record, State};
 
 /// How many records a page has, about.
 const PAGE: u64 = 500;
@@ -32,7 +35,8 @@ impl RedisState {
             &keys.accounts,
             &keys.lists,
         ];
-        let mut arguments: Vec<&[u8]> = vec![&keys.usage_of, &keys.nonces_of];
+        let mut arguments: Vec<&[u8]> =
+            vec![&keys.usage_of, &keys.nonces_of, &keys.entries, &keys.entry_ends, &keys.entries_of];
         arguments.extend(records.iter().flatten().map(Vec::as_slice));
         link.change(&link.scripts.put, &all, &arguments).await?;
         Ok(())
@@ -121,6 +125,11 @@ impl RedisState {
         head.arg(&keys.head).arg("sequence").arg("digest").arg("key");
         let (sequence, hash, kernel_key): (Option<u64>, Option<String>, Option<String>) = link.read(&head).await?;
         let hash = hash.map(|hash| hash.parse()).transpose().map_err(|_| Failure::unexpected())?;
+        let mut records = BTreeMap::new();
+        for table in Table::ALL {
+            let [of_table, ..] = keys.table(table);
+            records.insert(table, self.length("HLEN", &of_table).await?);
+        }
         Ok(Overview {
             nonces,
             usage: self.length("HLEN", &keys.usage).await?,
@@ -129,6 +138,7 @@ impl RedisState {
             receipts: sequence.zip(hash).map(|(sequence, digest)| ChainHead { sequence, digest }),
             kernel_key,
             unfinished: self.length("ZCARD", &keys.open).await?,
+            records,
             remembers_since: link.since(),
             bytes: link.server().await?.bytes,
         })
@@ -147,7 +157,7 @@ impl RedisState {
 }
 
 /// A cursor, which is a number, and nothing else.
-fn checked(cursor: String) -> Result<String, Failure> {
+pub(super) fn checked(cursor: String) -> Result<String, Failure> {
     let is_number = (1..=20).contains(&cursor.len()) && cursor.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then_some(cursor).ok_or_else(|| Failure::new("this is no place in the records"))
 }
@@ -180,7 +190,7 @@ fn record(kind: Kind, key: &[u8], value: &[u8]) -> Option<Record> {
         Kind::RevocationList => {
             Record::RevocationList { issuer: std::str::from_utf8(key).ok()?.to_owned(), sequence: text.parse().ok()? }
         }
-        Kind::Nonce => return None,
+        Kind::Nonce | Kind::Entry => return None,
     })
 }
 
@@ -207,10 +217,18 @@ fn line(record: Record) -> Line {
         Record::RevocationList { issuer, sequence } => {
             line(b"v", [issuer.into_bytes(), text(sequence), Vec::new(), Vec::new()])
         }
+        Record::Entry { table, key, owner, value, until } => {
+            let rest = [table.name().as_bytes(), b" ", &value].concat();
+            line(b"e", [bytes(key), records::until(until).into_bytes(), owner.to_string().into_bytes(), rest])
+        }
     }
 }
 
 impl State for RedisState {
+    fn entries(&self) -> &dyn Records {
+        self
+    }
+
     fn overview(&self) -> BoxFuture<'_, Result<Overview, KernelError>> {
         self.link.within(async move { Ok(self.survey().await?) })
     }
@@ -224,12 +242,14 @@ impl State for RedisState {
                 Kind::Usage => self.hash(kind, &keys.usage, from).await?,
                 Kind::RevocationList => self.hash(kind, &keys.lists, from).await?,
                 Kind::Nonce => self.nonces(from).await?,
+                Kind::Entry => self.listed(from).await?,
             })
         })
     }
 
     fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), KernelError>> {
         self.link.within(async move {
+            state::check(&records)?;
             let spends = |record: &Record| matches!(record, Record::Nonce { .. } | Record::Usage { .. });
             if records.iter().any(spends) {
                 // Without its epoch every kernel begins another at its next claim, and refuses proofs from before.
@@ -286,7 +306,7 @@ impl State for RedisState {
             let bound = link.ended_before(now);
             let arguments: [&[u8]; 3] = [bound.as_bytes(), &keys.nonces_of, &keys.usage_of];
             while typed::<u64>(link.change(&link.scripts.compact, &all, &arguments).await?)? > 0 {}
-            Ok(())
+            Ok(self.expire(now).await?)
         })
     }
 }

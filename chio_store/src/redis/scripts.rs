@@ -46,6 +46,10 @@ pub(super) struct Scripts {
     pub(super) set_standing: Script,
     pub(super) count_failure: Script,
     pub(super) append: Script,
+    pub(super) keep: Script,
+    pub(super) take: Script,
+    pub(super) owned: Script,
+    pub(super) expire: Script,
     pub(super) put: Script,
     pub(super) count: Script,
     pub(super) compact: Script,
@@ -53,6 +57,9 @@ pub(super) struct Scripts {
 
 /// Drops what has expired. Those after it use it.
 const DROP: &str = include_str!("lua/drop.lua");
+
+/// What a record is made of, likewise.
+const ENTRY: &str = include_str!("lua/entry.lua");
 
 impl Scripts {
     pub(super) fn new() -> Self {
@@ -66,6 +73,10 @@ impl Scripts {
             set_standing: Script::new(&[include_str!("lua/set_standing.lua")]),
             count_failure: Script::new(&[include_str!("lua/count_failure.lua")]),
             append: Script::new(&[include_str!("lua/append.lua")]),
+            keep: Script::new(&[ENTRY, include_str!("lua/keep.lua")]),
+            take: Script::new(&[ENTRY, include_str!("lua/take.lua")]),
+            owned: Script::new(&[include_str!("lua/owned.lua")]),
+            expire: Script::new(&[ENTRY, include_str!("lua/expire.lua")]),
             put: Script::new(&[include_str!("lua/put.lua")]),
             count: Script::new(&[include_str!("lua/count.lua")]),
             compact: Script::new(&[DROP, include_str!("lua/compact.lua")]),

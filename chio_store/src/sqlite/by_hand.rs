@@ -9,9 +9,11 @@ use rusqlite::params;
 use super::SqliteState;
 use super::desk::Desk;
 use super::open::{as_integer, as_number, number};
+use super::records::{count_of, page, place};
 use super::sheet;
 use super::tables::{digest, standing};
-use crate::state::{Kind, Overview, Page, Record, State};
+use crate::records::{Page, Records, Table};
+use crate::state::{self, Kind, Overview, Record, State};
 
 /// How many records a page has at most.
 const PAGE: i64 = 1000;
@@ -20,16 +22,27 @@ const PAGE: i64 = 1000;
 const SHEETS: i64 = 8;
 
 impl State for SqliteState {
+    fn entries(&self) -> &dyn Records {
+        self
+    }
+
     fn overview(&self) -> BoxFuture<'_, Result<Overview, KernelError>> {
         Box::pin(self.writer.ask(Desk::overview))
     }
 
     fn records(&self, kind: Kind, from: Option<String>) -> BoxFuture<'_, Result<Page<Record>, KernelError>> {
+        if kind == Kind::Entry {
+            return Box::pin(async move {
+                let from = place(from.as_deref())?;
+                self.reader.ask(move |connection| page(connection, from)).await
+            });
+        }
         Box::pin(self.writer.ask(move |desk| desk.records(kind, from.as_deref().unwrap_or_default())))
     }
 
     fn put(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), KernelError>> {
         Box::pin(async move {
+            state::check(&records)?;
             // What was taken out may be older than what was spent last: until now, nothing is known for certain.
             let spends = |record: &Record| matches!(record, Record::Nonce { .. } | Record::Usage { .. });
             let since = if records.iter().any(spends) {
@@ -124,6 +137,10 @@ impl Desk {
             receipts: self.tables.head,
             kernel_key: self.tables.kernel_key.clone(),
             unfinished: count("open_call")?,
+            records: Table::ALL
+                .into_iter()
+                .map(|table| Ok((table, count_of(&self.connection, table)?)))
+                .collect::<rusqlite::Result<_>>()?,
             remembers_since: number(&self.connection, "remembers_since")?,
             bytes: Some(self.connection.query_row(size, [], |row| row.get(0)).map(as_number)?),
         })
@@ -138,6 +155,8 @@ impl Desk {
             Kind::Usage => {
                 "hex(grant_id), grant_id, account, calls, until FROM usage WHERE grant_id > unhex(?1) ORDER BY grant_id"
             }
+            // These have a thread of their own.
+            Kind::Entry => return Ok(Page { items: Vec::new(), next: None }),
             Kind::Nonce => "CAST(number AS TEXT), nonces FROM sheet WHERE number > CAST(?1 AS INTEGER) ORDER BY number",
         };
         let page = format!("SELECT {page} LIMIT {}", if kind == Kind::Nonce { SHEETS } else { PAGE });
@@ -158,6 +177,7 @@ impl Desk {
                     let (grant, account) = (digest(row, 1)?, digest(row, 2)?);
                     Record::Usage { grant, account, calls: integer(3)?, until: integer(4)? }
                 }
+                Kind::Entry => continue,
                 Kind::Nonce => {
                     let sheet = sheet::nonces(row.get_ref(1)?.as_blob()?).ok_or(rusqlite::Error::InvalidQuery)?;
                     page.items.extend(sheet.map(|NonceClaim { key, account, until, .. }| Record::Nonce {
@@ -184,6 +204,9 @@ impl Desk {
                 }
                 Record::Usage { grant, account, calls, until } => self.raise_calls(*grant, *account, *calls, *until)?,
                 Record::Nonce { key, account, until } => self.insert_nonce(*key, *account, *until)?,
+                Record::Entry { table, key, owner, value, until } => {
+                    self.add_record(*table, *key, *owner, value, *until)?;
+                }
                 Record::RevocationList { issuer, sequence } => {
                     let mut newest = self.connection.prepare_cached(
                         "INSERT INTO revocation_list VALUES (?1, ?2) ON CONFLICT (issuer) \

@@ -25,7 +25,7 @@ const MAX_PRINCIPALS: i64 = 65_536;
 pub(super) const GRACE: u64 = 60;
 
 /// How many rows of each kind a group drops at most, so that nobody waits long for it.
-const STEP: u64 = 500;
+pub(super) const STEP: u64 = 500;
 
 /// What ends so many seconds later than others do was written by a clock that was ahead.
 const FAR: u64 = 3600;
@@ -47,7 +47,8 @@ pub(super) struct Desk {
     sheet: Sheet,
     /// How far the sheets were looked through.
     looked_to: i64,
-    /// The number of the kernel that this is; none beside one.
+    /// The number of the kernel that this is; none beside one, where nothing of its goes by itself: it has to know what is
+    /// forgotten.
     owner: Option<u64>,
     /// What is in memory is not what is in the file: it is to be read anew.
     is_lost: bool,
@@ -97,7 +98,7 @@ impl Desk {
 
     pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
         self.keep_sheet()?;
-        if self.swept < self.now && !self.drop_expired(self.now.saturating_sub(GRACE))? {
+        if self.swept < self.now && self.owner.is_some() && !self.drop_expired(self.now.saturating_sub(GRACE))? {
             self.swept = self.now;
         }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
@@ -361,7 +362,8 @@ impl Desk {
             self.connection.prepare_cached(raise)?.execute([as_integer(forgotten)])?;
             self.forgotten = forgotten;
         }
-        Ok(has_more_nonces || counts >= STEP)
+        let records = self.drop_records(before)?;
+        Ok(has_more_nonces || counts >= STEP || records >= STEP)
     }
 
     /// The sheets are in the order in which they end, but for those of a clock that was far ahead: these are passed over.

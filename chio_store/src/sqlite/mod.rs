@@ -4,7 +4,7 @@
 //! written together, with one commit (a group), so that many callers share what one waiting costs. Nonces are kept in
 //! memory as well, as a [`DpopNonceStore`] does: the file is the journal that it is filled from at the start, and is written
 //! in order. What is revoked, and who is turned away, is read from memory too, and read anew when somebody beside the kernel
-//! has changed it.
+//! has changed it. Records of the schemes over HTTP are written by the same thread, and read by another.
 
 mod open;
 
@@ -17,6 +17,10 @@ mod desk;
 mod writer;
 
 mod known;
+
+mod reader;
+
+mod records;
 
 mod by_hand;
 
@@ -40,6 +44,7 @@ pub use self::open::OpenError;
 use self::desk::Desk;
 use self::known::Known;
 use self::open::Ownership;
+use self::reader::Reader;
 use self::writer::Writer;
 
 /// How a file is opened.
@@ -76,6 +81,7 @@ pub struct SqliteState {
     opened_at: u64,
     unfinished: Vec<u64>,
     known: Arc<Known>,
+    reader: Reader,
     writer: Writer,
     ownership: Ownership,
 }
@@ -129,9 +135,21 @@ impl SqliteState {
         let (remembers_since, opened_at) = (AtomicU64::new(open::number(&connection, "remembers_since")?), options.now);
         let complete_from = Arc::new(AtomicU64::new(open::number(&connection, "complete_from")?));
         let known = Arc::new(Known::new(open::connection(&options.path)?)?);
+        let reader = Reader::start(open::connection(&options.path)?)?;
         let writer = Writer::start(connection, tables, Arc::clone(&complete_from), Arc::clone(&known), owner)?;
         let path = options.path.clone();
-        Ok(Self { path, nonces, complete_from, remembers_since, opened_at, unfinished, known, writer, ownership })
+        Ok(Self {
+            path,
+            nonces,
+            complete_from,
+            remembers_since,
+            opened_at,
+            unfinished,
+            known,
+            reader,
+            writer,
+            ownership,
+        })
     }
 
     /// The file.

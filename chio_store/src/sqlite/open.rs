@@ -198,7 +198,7 @@ pub(super) fn connection(path: &Path) -> Result<Connection, OpenError> {
 const APPLICATION: i64 = 0x4368_696f;
 
 /// From each version of the tables to the next: the first makes them.
-const STEPS: [&str; 2] = ["
+const STEPS: [&str; 3] = ["
     CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE nonce (number INTEGER PRIMARY KEY, key BLOB NOT NULL, account BLOB NOT NULL, until INTEGER NOT NULL);
     CREATE TABLE usage (grant_id BLOB PRIMARY KEY, account BLOB NOT NULL, calls INTEGER NOT NULL, until INTEGER NOT NULL)
@@ -217,6 +217,26 @@ const STEPS: [&str; 2] = ["
     INSERT INTO sheet (until, nonces)
         SELECT until, CAST(key || account || unhex(printf('%016x', until)) AS BLOB) FROM nonce ORDER BY number;
     DROP TABLE nonce;
+", "
+    CREATE TABLE record (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, key BLOB NOT NULL, owner BLOB NOT NULL,
+        value BLOB NOT NULL, until INTEGER, UNIQUE (kind, key));
+    CREATE INDEX record_owner ON record (kind, owner, key);
+    CREATE INDEX record_until ON record (until) WHERE until IS NOT NULL;
+    CREATE TABLE record_count (kind TEXT NOT NULL, owner BLOB NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (kind, owner))
+        WITHOUT ROWID;
+    CREATE TRIGGER record_added AFTER INSERT ON record BEGIN
+        INSERT INTO record_count VALUES (new.kind, new.owner, 1), (new.kind, x'', 1)
+            ON CONFLICT (kind, owner) DO UPDATE SET count = count + 1;
+    END;
+    CREATE TRIGGER record_dropped AFTER DELETE ON record BEGIN
+        UPDATE record_count SET count = count - 1 WHERE kind = old.kind AND owner IN (old.owner, x'');
+        DELETE FROM record_count WHERE kind = old.kind AND owner IN (old.owner, x'') AND count = 0;
+    END;
+    CREATE TRIGGER record_given AFTER UPDATE OF owner ON record WHEN old.owner <> new.owner BEGIN
+        UPDATE record_count SET count = count - 1 WHERE kind = old.kind AND owner = old.owner;
+        DELETE FROM record_count WHERE kind = old.kind AND owner = old.owner AND count = 0;
+        INSERT INTO record_count VALUES (new.kind, new.owner, 1) ON CONFLICT (kind, owner) DO UPDATE SET count = count + 1;
+    END;
 "];
 
 /// Fails where a file is none of ours, before anything in it is changed; nothing is made where there is none.
@@ -252,7 +272,7 @@ fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
 }
 
 /// The newest version of the tables.
-const KNOWN: i64 = 2;
+const KNOWN: i64 = 3;
 
 /// Brings the tables of a file to the newest version, all of it or nothing.
 pub(super) fn migrate(connection: &Connection, now: u64) -> Result<(), OpenError> {

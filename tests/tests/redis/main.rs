@@ -7,5 +7,6 @@ mod kernels;
 mod owner;
 mod places;
 mod receipts;
+mod records;
 mod server;
 mod stores;

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use chio_core::crypto::Keypair;
-use chio_store::{OpenError, SqliteOptions, SqliteState, State as _};
+use chio_store::{Entry, OpenError, Put, Records, Room, SqliteOptions, SqliteState, State as _, Table};
 use chio_tests::world::{NOW, code, honest};
 use pollster::block_on;
 
@@ -68,7 +68,7 @@ fn a_newer_file_is_not_touched() {
     let path = folder.path().join("state.db");
     drop(open(&path));
     sqlite(&path, "PRAGMA user_version = 7");
-    assert_eq!(refused(&path), OpenError::Newer { found: 7, known: 2 });
+    assert_eq!(refused(&path), OpenError::Newer { found: 7, known: 3 });
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_file_of_an_older_version_is_brought_up_and_nothing_of_it_is_lost() {
     };
     assert_eq!(nonces.len(), 2 * 72);
     let mut down = String::from(
-        "BEGIN; DROP TABLE sheet; CREATE TABLE nonce (number INTEGER PRIMARY KEY, key BLOB NOT NULL, account BLOB NOT NULL, \
+        "BEGIN; DROP TABLE record; DROP TABLE record_count; DROP TABLE sheet; CREATE TABLE nonce (number INTEGER PRIMARY KEY, key BLOB NOT NULL, account BLOB NOT NULL, \
          until INTEGER NOT NULL);",
     );
     for nonce in nonces.chunks(72) {
@@ -103,6 +103,28 @@ fn a_file_of_an_older_version_is_brought_up_and_nothing_of_it_is_lost() {
     let rest = rusqlite::Connection::open(&path).unwrap();
     let kept: Vec<u8> = rest.query_row("SELECT nonces FROM sheet ORDER BY number", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, nonces[..72], "to the byte");
+}
+
+#[test]
+fn a_file_without_records_has_room_for_them_and_keeps_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let first = kernel(open(&path).stores());
+    assert_eq!(code(&first, honest("a")), "");
+    drop(first);
+    // Version 2 had no records.
+    sqlite(&path, "BEGIN; DROP TABLE record; DROP TABLE record_count; PRAGMA user_version = 2; COMMIT");
+    let state = open(&path);
+    let key = chio_kernel::store::key_id("key");
+    let entry = Entry { key, owner: key, value: b"value".to_vec(), until: None };
+    let room = Room { table: 1, owner: 1 };
+    let put = |key| Records::put(&*state, Table::Device, Entry { key, ..entry.clone() }, None, room, NOW);
+    assert_eq!(block_on(put(key)).unwrap(), Put::Kept);
+    assert_eq!(block_on(put(chio_kernel::store::key_id("other"))).unwrap(), Put::Full);
+    let second = kernel(state.stores());
+    assert_eq!(["a", "b"].map(|nonce| code(&second, honest(nonce))), ["nonce_replayed", ""]);
+    drop((second, state));
+    assert_eq!(block_on(open(&path).get(Table::Device, key, NOW)).unwrap(), Some(entry));
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod server;
 
 mod model;
 
+mod records;
+
 mod speed;
 
 use std::path::Path;

@@ -11,9 +11,9 @@ use chio_http::gateway::{
     Admin, ClientCertificates, Desk, DesksLayer, Metered, Metrics, Proxy, ProxyOptions, Readiness, ServeOptions,
     Target, WithDesks, Workers, serve, tls_server,
 };
+use chio_kernel::Kernel;
 use chio_kernel::config::Mode;
 use chio_kernel::store::RevocationStore;
-use chio_kernel::{Kernel, Stores};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -57,15 +57,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(no_thread)?;
     let settings = guard::settings(&config);
     let mut builder = Kernel::builder();
-    let mut stores = Stores::default();
-    let key = match place(&config) {
-        None => key,
-        Some(place) => {
-            let (kept, key) = state::of_kernel(&place, key, &settings, at(None)?)?;
-            stores = kept;
-            Some(key)
-        }
-    };
+    let (stores, _records, key) = state::of_kernel(place(&config).as_ref(), key, &settings, at(None)?)?;
     if let Some(key) = key {
         builder = builder.signing_key(key);
     }

@@ -76,9 +76,9 @@ pub(super) fn run(args: &McpGuard, printer: &Printer) -> Result<Exit, Failure> {
     log();
     let key = match &state {
         Some(place) => {
-            let (stores, key) = state::of_kernel(place, key, &config.settings, at(None)?)?;
+            let (stores, _, key) = state::of_kernel(Some(place), key, &config.settings, at(None)?)?;
             builder = builder.stores(stores);
-            Some(key)
+            key
         }
         None => key,
     };

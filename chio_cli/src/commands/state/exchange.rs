@@ -14,8 +14,8 @@ use crate::source::{self, Source};
 use crate::state::{alone, ask, beside, each};
 use crate::write::{self, Audience};
 
-/// No record is longer, in bytes.
-const MAX_RECORD_BYTES: u64 = 4096;
+/// No record is longer, in bytes: a value of 4 KiB in base64url, and what stands around it.
+const MAX_RECORD_BYTES: u64 = 8192;
 
 /// How many records are put in at once.
 const TOGETHER: usize = 1000;

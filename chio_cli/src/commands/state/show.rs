@@ -20,7 +20,8 @@ pub(super) fn show(args: &StateShow, printer: &Printer) -> Result<Exit, Failure>
     let overview = ask(state.overview())?;
     let records = |kind| first(&*state, kind, args.all || printer.is_json());
     let (revoked, standings) = (records(Kind::Revocation)?, records(Kind::Standing)?);
-    let Overview { nonces, usage, receipts, kernel_key, unfinished, remembers_since, bytes, .. } = &overview;
+    let Overview { nonces, usage, receipts, kernel_key, unfinished, records: entries, remembers_since, bytes, .. } =
+        &overview;
     let mut text = String::new();
     let sequence = receipts.map_or(0, |head| head.sequence);
     let row = |name: &str, value: &str| format!("{BOLD}{name:<12}{RESET} {value}\n");
@@ -29,6 +30,14 @@ pub(super) fn show(args: &StateShow, printer: &Printer) -> Result<Exit, Failure>
     text.push_str(&row("nonces", &nonces.to_string()));
     text.push_str(&row("counts", &format!("{usage} of grants")));
     text.push_str(&row("receipts", &format!("{sequence}; {unfinished} calls were allowed and have no outcome")));
+    let entries_of: Vec<String> = entries
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(table, count)| format!("{} {count}", table.name()))
+        .collect();
+    if !entries_of.is_empty() {
+        text.push_str(&row("records", &entries_of.join(", ")));
+    }
     if let Some(bytes) = bytes {
         text.push_str(&row("size", &format!("{bytes} bytes")));
     }
@@ -46,7 +55,7 @@ pub(super) fn show(args: &StateShow, printer: &Printer) -> Result<Exit, Failure>
     }
     let value = json!({
         "bytes": bytes, "kernel_key": kernel_key, "nonces": nonces, "receipts": sequence,
-        "receipts_head": receipts.map(|head| head.digest), "remembers_since": remembers_since, "revoked": revoked,
+        "receipts_head": receipts.map(|head| head.digest), "records": entries, "remembers_since": remembers_since, "revoked": revoked,
         "standings": standings, "unfinished": unfinished, "usage": usage,
     });
     printer.answer(&value, &text)?;
@@ -84,6 +93,7 @@ fn told(record: &Record) -> String {
         }
         Record::Nonce { key, .. } => key.to_string(),
         Record::RevocationList { issuer, sequence } => format!("{} {sequence}", printable(issuer)),
+        Record::Entry { table, key, .. } => format!("{} {key}", table.name()),
     }
 }
 

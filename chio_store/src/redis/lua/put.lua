@@ -1,5 +1,6 @@
 -- Adds records; nothing becomes weaker. KEYS: revoked, standings, suspensions, usage, accounts with usage, accounts with
--- nonces, lists. ARGV: prefix of accounts with usage, prefix of nonces; then of each record a letter and its four members.
+-- nonces, lists. ARGV: prefix of accounts with usage, prefix of nonces, prefixes of tables of entries, of their ends, and of the
+-- sets of their owners; then of each record a letter and its four members.
 local function enter(index, prefix, account)
   local head = redis.call('ZRANGE', prefix .. account, 0, 0, 'WITHSCORES')
   redis.call('ZADD', index, head[2], account)
@@ -55,7 +56,14 @@ function put.v(issuer, sequence)
     redis.call('HSET', KEYS[7], issuer, sequence)
   end
 end
-for i = 3, #ARGV, 5 do
+function put.e(key, till, owner, rest)
+  local name, at = string.match(rest, '^(%l+) ()')
+  if redis.call('HSETNX', ARGV[3] .. name, key, '0 ' .. till .. ' ' .. owner .. ' ' .. string.sub(rest, at)) == 1 then
+    redis.call('ZADD', ARGV[4] .. name, till, key)
+    redis.call('ZADD', ARGV[5] .. name .. ':' .. owner, till, key)
+  end
+end
+for i = 6, #ARGV, 5 do
   put[ARGV[i]](ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
 end
 return 0
