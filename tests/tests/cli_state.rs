@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chio_kernel::clock::SystemClock;
 use chio_kernel::{Kernel, Settings};
-use chio_store::{SqliteOptions, SqliteState};
+use chio_store::{Entry, Records, Room, SqliteOptions, SqliteState, State as _, Table};
 use chio_tests::world::{self, SERVER};
 use common::{GRANTS, Place};
 use tempfile::TempDir;
@@ -81,6 +81,44 @@ fn what_is_revoked_and_banned_beside_a_kernel_is_denied_from_the_next_call_on() 
     state("import STATE export.jsonl").done();
     let kernel = self::kernel(&place, &folder);
     assert_eq!(code(&place, &kernel), "proof_predates_kernel", "an export may be older than the last call");
+}
+
+#[test]
+fn records_are_counted_taken_out_and_put_in() {
+    let (place, folder) = (place(), tempfile::tempdir().unwrap());
+    let state = |words: &str| place.chio(&format!("state {}", words.replace("STATE", &state(&folder))));
+    let open = || SqliteState::open(&SqliteOptions::new(self::state(&folder), 1)).unwrap();
+    let entry = |name: &[u8]| {
+        let (key, value) = (chio_core::digest::Digest::of(name), vec![0xff; 4096]);
+        Entry { key, owner: key, value, until: None }
+    };
+    let kept = open();
+    let room = Room { table: 9, owner: 9 };
+    for table in [Table::Device, Table::Session, Table::Challenge] {
+        pollster::block_on(Records::put(&kept, table, entry(b"one"), None, room, 1)).unwrap();
+    }
+    let shown = state("show STATE");
+    assert!(shown.stdout.contains("records      challenge 1, device 1, session 1\n"), "{shown:?}");
+    assert_eq!(state("show STATE --json").json()["records"]["device"], 1);
+    let export = state("export STATE");
+    place.write("export.jsonl", export.done());
+    assert_eq!(export.stdout.lines().count(), 2, "what is under way is not among them");
+    for table in [Table::Device, Table::Session] {
+        pollster::block_on(kept.take(table, entry(b"one").key, 1)).unwrap().unwrap();
+    }
+    drop(kept);
+    state("import STATE export.jsonl").done();
+    let kept = open();
+    for (table, expected) in [(Table::Device, Some(entry(b"one"))), (Table::Pending, None)] {
+        assert_eq!(pollster::block_on(kept.get(table, entry(b"one").key, 1)).unwrap(), expected);
+    }
+    drop(kept);
+    let line = export.stdout.lines().next().unwrap();
+    for (from, to) in [("device", "challenge"), ("\"__", "\"__!"), ("\"owner\"", "\"Owner\"")] {
+        place.write("wrong.jsonl", line.replacen(from, to, 1) + "\n");
+        let wrong = state("import STATE wrong.jsonl");
+        assert_ne!(wrong.code, 0, "{to}: {wrong:?}");
+    }
 }
 
 #[test]
