@@ -430,6 +430,10 @@ fn records_are_taken_out_and_put_in_and_one_that_is_there_stays() {
         let line = serde_json::to_string(record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), *record, "{line}");
     }
+    for table in Table::ALL {
+        assert_eq!(serde_json::to_value(table).unwrap(), table.name());
+        assert_eq!(Table::named(table.name()), Some(table));
+    }
     let put_in = |to: &dyn State, name: &str| {
         // One of them is there, and otherwise.
         let own = entry(0, 2, b"own", None);
