@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chio_kernel::clock::SystemClock;
 use chio_kernel::{Kernel, Settings};
-use chio_store::{Entry, Records, Room, SqliteOptions, SqliteState, State as _, Table};
+use chio_store::{Entry, Records, Room, SqliteOptions, SqliteState, Table};
 use chio_tests::world::{self, SERVER};
 use common::{GRANTS, Place};
 use tempfile::TempDir;
