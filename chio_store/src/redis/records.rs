@@ -79,10 +79,10 @@ impl RedisState {
                 link.ask(&live, &scan, deadline).await?
             }
             Some(owner) => {
-                let owned = [owners.as_slice(), owner.to_string().as_bytes()].concat();
+                let set = [owners.as_slice(), owner.to_string().as_bytes()].concat();
                 let count = count.to_string();
                 let arguments: [&[u8]; 2] = [cursor.as_bytes(), count.as_bytes()];
-                link.run_on(&live, &link.scripts.owned, &[&owned, &records], &arguments, deadline).await?
+                link.run_on(&live, &link.scripts.owned, &[&set, &records], &arguments, deadline).await?
             }
         };
         let (cursor, found): (String, Vec<Vec<u8>>) = typed(answer)?;
