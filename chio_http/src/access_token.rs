@@ -111,7 +111,7 @@ fn read(verified: &Verified<'_>, claims: &Object, _: &Issuer, name: Digest) -> R
 }
 
 /// RFC 9068 section 2.1; many issuers say `JWT`, or nothing.
-fn is_access_token(typ: Option<&str>) -> bool {
+pub(crate) fn is_access_token(typ: Option<&str>) -> bool {
     const KNOWN: [&str; 3] = ["at+jwt", "application/at+jwt", "JWT"];
     typ.is_none_or(|typ| KNOWN.iter().any(|known| typ.eq_ignore_ascii_case(known)))
 }

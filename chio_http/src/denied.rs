@@ -113,7 +113,7 @@ impl Denied<'_> {
                 headers.append(WWW_AUTHENTICATE, challenge);
             }
             let nonce = || scheme.new_nonce(self.now?).and_then(|nonce| HeaderValue::try_from(nonce).ok());
-            if error == Some("use_dpop_nonce")
+            if matches!(error, Some("use_dpop_nonce" | "use_nonce"))
                 && let Some(nonce) = nonce()
             {
                 headers.insert(NONCE, nonce);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use chio_core::error::excerpt;
 use chio_kernel::denial::{Binding, Denial, Step};
+use chio_kernel::store::Standing;
 
 use crate::dpop::ProofError;
 use crate::issuer::TokenError;
@@ -19,6 +20,33 @@ pub enum Failure {
     Token(TokenError),
     /// The proof is refused.
     Proof(ProofError),
+    /// The device is refused.
+    Device(DeviceError),
+    /// The client application that the token was issued to is turned away.
+    Client(Standing),
+    /// What the scheme remembers cannot be had, or nothing more can be kept.
+    Records(String),
+}
+
+/// Why a device is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceError {
+    /// The token's subject has none of that id.
+    Unknown,
+    /// The session belongs to another.
+    Taken,
+    /// The session belongs to none yet, and one has to be enrolled in it.
+    NotEnrolled,
+}
+
+impl fmt::Display for DeviceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "the subject has none of that id",
+            Self::Taken => "the session belongs to another",
+            Self::NotEnrolled => "none has been enrolled in this session",
+        })
+    }
 }
 
 impl fmt::Display for Failure {
@@ -28,6 +56,9 @@ impl fmt::Display for Failure {
             Self::Request(why) => f.write_str(why),
             Self::Token(error) => write!(f, "the token: {error}"),
             Self::Proof(error) => write!(f, "the proof: {error}"),
+            Self::Device(error) => write!(f, "the device: {error}"),
+            Self::Client(_) => f.write_str("the client application is turned away"),
+            Self::Records(why) => f.write_str(why),
         }
     }
 }
@@ -54,6 +85,12 @@ impl From<&Failure> for Denial {
             Failure::NoCredentials => Self::ProofMissing,
             Failure::Request(why) => malformed(why),
             Failure::Token(error) => of_token(error),
+            Failure::Device(_) => Self::ProofSenderMismatch,
+            Failure::Client(Standing::Suspended { until }) => Self::SubjectSuspended { until: *until },
+            Failure::Client(_) => Self::SubjectBanned,
+            Failure::Records(why) => {
+                Self::StoreUnavailable { store: "records", step: Step::Authority, reason: excerpt(why) }
+            }
             Failure::Proof(error) => match error {
                 ProofError::Missing => Self::ProofMissing,
                 ProofError::Several
@@ -92,8 +129,11 @@ fn of_token(error: &TokenError) -> Denial {
         TokenError::Keys(why) => {
             Denial::StoreUnavailable { store: "issuer's keys", step: Step::Authority, reason: excerpt(why) }
         }
-        TokenError::Jws(_) | TokenError::Type | TokenError::Issuer | TokenError::Claim(_) | TokenError::Unbound => {
-            Denial::CapabilityMalformed { reason: error.to_string() }
-        }
+        TokenError::Jws(_)
+        | TokenError::Type
+        | TokenError::Issuer
+        | TokenError::Claim(_)
+        | TokenError::Unbound
+        | TokenError::Bound => Denial::CapabilityMalformed { reason: error.to_string() },
     }
 }

@@ -50,6 +50,8 @@ pub enum TokenError {
     Audience,
     /// It is bound to no key: whoever has it could use it (RFC 9449 section 7.2).
     Unbound,
+    /// It is bound to a key or a certificate, and so is for a scheme that has it proven.
+    Bound,
     /// It is bound to a certificate, and this connection has not shown that.
     Certificate,
     /// It is not valid yet.
@@ -80,6 +82,7 @@ impl fmt::Display for TokenError {
             Self::Claim(name) => write!(f, "its `{name}` is missing, or not as it has to be"),
             Self::Audience => f.write_str("it is for another audience"),
             Self::Unbound => f.write_str("it is bound to no key"),
+            Self::Bound => f.write_str("it is bound, and so is for another scheme"),
             Self::Certificate => f.write_str("it is bound to another certificate"),
             Self::Early { from, now } => write!(f, "it is valid from {from}, and it is {now}"),
             Self::Expired { expires_at, now } => write!(f, "it expired at {expires_at}, and it is {now}"),
@@ -172,7 +175,7 @@ impl<T> Tokens<T> {
         &self,
         text: &str,
         is_typ: fn(Option<&str>) -> bool,
-        read: fn(&Verified<'_>, &Object, &Issuer, Digest) -> Result<T, TokenError>,
+        read: impl Fn(&Verified<'_>, &Object, &Issuer, Digest) -> Result<T, TokenError> + Send,
     ) -> Result<Arc<T>, TokenError> {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Jws(JwsError::TooLong));
@@ -190,7 +193,7 @@ impl<T> Tokens<T> {
         text: &str,
         name: Digest,
         is_typ: fn(Option<&str>) -> bool,
-        read: fn(&Verified<'_>, &Object, &Issuer, Digest) -> Result<T, TokenError>,
+        read: impl Fn(&Verified<'_>, &Object, &Issuer, Digest) -> Result<T, TokenError> + Send,
     ) -> Result<Arc<T>, TokenError> {
         let unverified = Unverified::parse(text, MAX_TOKEN_BYTES, &Alg::OF_ISSUERS)?;
         let typ = match unverified.header.get("typ") {

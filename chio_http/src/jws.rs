@@ -263,7 +263,7 @@ fn object(text: &[u8]) -> Option<Object> {
 
 /// A signature of JOSE as the core has it: RFC 7518 section 3.4 has the two numbers of ECDSA at their full length, the core
 /// has DER.
-fn of_raw(algorithm: Algorithm, raw: Vec<u8>) -> Option<Signature> {
+pub(crate) fn of_raw(algorithm: Algorithm, raw: Vec<u8>) -> Option<Signature> {
     let bytes = match algorithm {
         Algorithm::Ed25519 => raw,
         Algorithm::P256 => p256::ecdsa::Signature::from_slice(&raw).ok()?.to_der().as_bytes().to_vec(),
@@ -272,7 +272,7 @@ fn of_raw(algorithm: Algorithm, raw: Vec<u8>) -> Option<Signature> {
     Signature::from_bytes(algorithm, bytes).ok()
 }
 
-fn to_raw(signature: &Signature) -> Option<Vec<u8>> {
+pub(crate) fn to_raw(signature: &Signature) -> Option<Vec<u8>> {
     let bytes = signature.as_bytes();
     Some(match signature.algorithm() {
         Algorithm::Ed25519 => bytes.to_vec(),

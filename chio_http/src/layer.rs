@@ -197,6 +197,12 @@ impl HttpGuard {
             Ok(call) => call.unenforced(),
             Err(denied) => Some(&denied.denial),
         };
+        // What the scheme itself has refused, it knows.
+        if let (Some(denial), Some(now), Ok(opened)) = (denial, now, &attempt.opened)
+            && attempt.failure.get().is_none()
+        {
+            opened.denied(denial, now).await;
+        }
         if let (Some(at), Some(scheme)) = (now, scheme) {
             let (sub, trace) =
                 (told.as_ref().map(|told| &*told.subject), told.as_ref().and_then(|told| told.trace.as_deref()));

@@ -48,6 +48,8 @@ pub mod rfc9449;
 
 pub mod ekey;
 
+pub mod device;
+
 mod denied;
 
 pub mod audit;

@@ -67,6 +67,16 @@ pub trait Opened: Send + Sync {
     /// Fails with the reason why it comes to nothing.
     fn claims(&self, now: u64, body: Option<&[u8]>) -> Result<Claims, Failure>;
 
+    /// The same, for a scheme that has to ask stores: then this is asked in its place, and waited for.
+    fn claims_from_stores<'a>(
+        &'a self,
+        now: u64,
+        body: Option<&'a [u8]>,
+    ) -> Option<BoxFuture<'a, Result<Claims, Failure>>> {
+        let _ = (now, body);
+        None
+    }
+
     /// What the service behind is told, once the kernel has found it proven.
     fn told(&self) -> Told;
 
@@ -87,6 +97,12 @@ pub trait Opened: Send + Sync {
     /// Is told that what was presented came to nothing: a scheme that counts failures does it here.
     fn refused<'a>(&'a self, failure: &'a Failure, now: u64) -> BoxFuture<'a, ()> {
         let _ = (failure, now);
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Is told that the kernel has found against what the scheme had found good: a replay, among others.
+    fn denied<'a>(&'a self, denial: &'a Denial, now: u64) -> BoxFuture<'a, ()> {
+        let _ = (denial, now);
         Box::pin(std::future::ready(()))
     }
 }
@@ -195,19 +211,35 @@ impl ProofScheme for Bridge {
     fn verify<'a>(&'a self, attempt: &'a Attempt, _: &'a ToolCall, now: u64) -> BoxFuture<'a, Result<Claims, Denial>> {
         let _ = attempt.now.set(now);
         let opened = attempt.opened.as_ref().map_err(|refused| refused.failure.clone());
-        match opened.and_then(|opened| opened.claims(now, attempt.body.as_deref())) {
-            Ok(claims) => {
-                let _ = attempt.proof.set(claims.proof_hash);
-                Box::pin(std::future::ready(Ok(claims)))
-            }
-            Err(failure) => Box::pin(async move {
-                if let Ok(opened) = &attempt.opened {
-                    opened.refused(&failure, now).await;
+        let body = attempt.body.as_deref();
+        let asked = opened.as_ref().ok().and_then(|opened| opened.claims_from_stores(now, body));
+        if let Some(asked) = asked {
+            return Box::pin(async move {
+                match asked.await {
+                    Ok(claims) => Ok(attempt.good(claims)),
+                    Err(failure) => Err(attempt.bad(failure, now).await),
                 }
-                let denial = Denial::from(&failure);
-                let _ = attempt.failure.set(failure);
-                Err(denial)
-            }),
+            });
         }
+        match opened.and_then(|opened| opened.claims(now, body)) {
+            Ok(claims) => Box::pin(std::future::ready(Ok(attempt.good(claims)))),
+            Err(failure) => Box::pin(async move { Err(attempt.bad(failure, now).await) }),
+        }
+    }
+}
+
+impl Attempt {
+    fn good(&self, claims: Claims) -> Claims {
+        let _ = self.proof.set(claims.proof_hash);
+        claims
+    }
+
+    async fn bad(&self, failure: Failure, now: u64) -> Denial {
+        if let Ok(opened) = &self.opened {
+            opened.refused(&failure, now).await;
+        }
+        let denial = Denial::from(&failure);
+        let _ = self.failure.set(failure);
+        denial
     }
 }

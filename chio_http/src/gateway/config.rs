@@ -3,6 +3,8 @@
 
 mod values;
 
+mod device;
+
 mod check;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,9 @@ use toml::Spanned;
 
 use crate::route::{self, Routes};
 
+pub use self::device::{
+    Device, DeviceClient, DeviceHeaders, DeviceProfile, DeviceThreat, NewSessions, Reaction, Require, Status,
+};
 pub use self::values::{Count, Hash, Millis, Origin, Reference, Seconds, Url};
 
 /// What is configured.
@@ -35,6 +40,8 @@ pub struct Config {
     pub rfc9449: Option<Spanned<Rfc9449>>,
     /// E-Key.
     pub ekey: Option<Spanned<Ekey>>,
+    /// Device keys: bearer tokens with the signature of an enrolled device.
+    pub device: Option<Spanned<Device>>,
     /// The kernel that decides.
     #[serde(default)]
     pub kernel: KernelWith,

@@ -13,6 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::body::Body;
+use crate::device::EnrollmentDesk;
 use crate::ekey::EKeyIssuer;
 use crate::ekey::issue::PATH;
 use crate::origin::Origin;
@@ -30,6 +31,16 @@ pub trait Desk: Send + Sync {
 impl Desk for EKeyIssuer {
     fn has(&self, path: &str) -> bool {
         path == PATH
+    }
+
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
+        Box::pin(Self::answer(self, request))
+    }
+}
+
+impl Desk for EnrollmentDesk {
+    fn has(&self, path: &str) -> bool {
+        Self::has(path)
     }
 
     fn answer(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {

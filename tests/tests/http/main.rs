@@ -3,11 +3,17 @@
 
 mod attacks;
 
+mod device;
+
 mod ekey;
 
 mod outcomes;
 
 mod passing;
+
+#[path = "../redis/server.rs"]
+#[allow(dead_code)] // its own tests need more of it
+mod redis;
 
 mod third_party;
 

@@ -1,8 +1,14 @@
 //! What is only wrong together.
 
-use chio_core::error::excerpt;
+use std::collections::BTreeSet;
 
-use super::{AdminAt, Clients, Config, ConfigError, Ekey, Route};
+use chio_core::error::excerpt;
+use toml::Spanned;
+
+use super::{AdminAt, Clients, Config, ConfigError, Device, Ekey, Issuer, Route};
+use crate::device::enroll::{CHALLENGE_PATH, ENROLL_PATH};
+use crate::device::possession::MAX_WINDOW_SECS;
+use crate::gateway::names::Meaning;
 use crate::route::{self, Routes};
 
 const ROUTE: &str =
@@ -48,23 +54,18 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             let help = "take out `public`, or else what it needs";
             return Err(wrong(at, "a route that is open to everybody needs nothing", help));
         }
-        if !public && config.rfc9449.is_none() && config.ekey.is_none() {
-            let help = "add `[rfc9449]` or `[ekey]`, or say `public = true` where everybody may call";
+        if !public && config.rfc9449.is_none() && config.ekey.is_none() && config.device.is_none() {
+            let help = "add `[rfc9449]`, `[ekey]` or `[device]`, or say `public = true` where everybody may call";
             return Err(wrong(at, "there is no scheme by which anybody could call this route", help));
         }
         Routes::new(routes.clone()).map_err(|error| wrong(at, &error.to_string(), "name it once"))?;
     }
     if let Some(rfc9449) = &config.rfc9449 {
-        let at = rfc9449.span().start;
-        for issuer in &rfc9449.get_ref().issuer {
-            if issuer.jwks_file.is_some() == issuer.jwks_url.is_some() {
-                let what = format!("the issuer `{}` has one of `jwks_file` and `jwks_url`", excerpt(&issuer.iss));
-                return Err(wrong(at, &what, "name where its keys are"));
-            }
-        }
-        if rfc9449.get_ref().issuer.is_empty() {
-            return Err(wrong(at, "there is no issuer, so no token would count", "add `[[rfc9449.issuer]]`"));
-        }
+        issuers(rfc9449.span().start, &rfc9449.get_ref().issuer, "add `[[rfc9449.issuer]]`")?;
+    }
+    if let Some(device) = &config.device {
+        issuers(device.span().start, &device.get_ref().issuer, "add `[[device.issuer]]`")?;
+        self::device(config, device.span().start, device.get_ref())?;
     }
     if let Some(ekey) = &config.ekey {
         let at = ekey.span().start;
@@ -93,6 +94,99 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+fn issuers(at: usize, issuers: &[Issuer], help: &str) -> Result<(), ConfigError> {
+    for issuer in issuers {
+        if issuer.jwks_file.is_some() == issuer.jwks_url.is_some() {
+            let what = format!("the issuer `{}` has one of `jwks_file` and `jwks_url`", excerpt(&issuer.iss));
+            return Err(wrong(at, &what, "name where its keys are"));
+        }
+    }
+    if issuers.is_empty() {
+        return Err(wrong(at, "there is no issuer, so no token would count", help));
+    }
+    Ok(())
+}
+
+fn device(config: &Config, at: usize, device: &Device) -> Result<(), ConfigError> {
+    if device.window_secs.seconds() > MAX_WINDOW_SECS {
+        return Err(wrong(at, "`window_secs` is at most 60", "set the clocks"));
+    }
+    if device.abilities.is_empty() {
+        return Err(wrong(at, "`abilities` names a claim", "leave it out where that is `scope`"));
+    }
+    let mut names = BTreeSet::new();
+    for name in device.headers.all() {
+        let text = name.get_ref();
+        if !is_own_name(text) {
+            let what = format!("`{}` means something else as the name of a header, or is none", excerpt(text));
+            return Err(wrong(name.span().start, &what, "in lower case, such as `x-device-id`"));
+        }
+        if !names.insert(text) {
+            return Err(wrong(name.span().start, "two headers of a proof have this name", "give each its own"));
+        }
+    }
+    let mut clients = BTreeSet::new();
+    for (name, profile) in &device.profile {
+        let mut all = profile.get_ref().clients.iter();
+        if let Some(twice) = all.find(|client| !clients.insert(*client)) {
+            let what = format!("the client `{}` is in `{}` and in another profile", excerpt(twice), excerpt(name));
+            return Err(wrong(profile.span().start, &what, "name it in one"));
+        }
+    }
+    if let Some(name) = device.default_profile.as_ref().filter(|name| !device.profile.contains_key(*name)) {
+        let what = format!("there is no profile `{}`", excerpt(name));
+        return Err(wrong(at, &what, "`default_profile` is one of `[device.profile.NAME]`"));
+    }
+    for path in [CHALLENGE_PATH, ENROLL_PATH] {
+        let is_its = |route: &&Spanned<Route>| {
+            route.get_ref().tool.split_once(':').is_some_and(|(_, template)| template == path)
+        };
+        if let Some(route) = config.route.iter().find(is_its) {
+            let what = format!("devices are enrolled at `{path}`");
+            return Err(wrong(route.span().start, &what, "give the route another path"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a header of this name can be a scheme's own: it means nothing to HTTP, to a proxy, or to another scheme.
+fn is_own_name(name: &str) -> bool {
+    const STARTS: [&str; 6] = ["accept", "access-control-", "content-", "if-", "sec-", "www-"];
+    const OTHERS: [&str; 24] = [
+        "allow",
+        "cache-status",
+        "digest",
+        "dpop-nonce",
+        "etag",
+        "from",
+        "last-modified",
+        "link",
+        "max-forwards",
+        "origin",
+        "pragma",
+        "prefer",
+        "priority",
+        "referer",
+        "response-key",
+        "server",
+        "signature",
+        "signature-input",
+        "traceparent",
+        "user-agent",
+        "x-api-key",
+        "x-csrf-token",
+        "x-request-id",
+        "x-requested-with",
+    ];
+    let is_spelt = |byte: u8| byte == b'-' || byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=64).contains(&name.len())
+        && name.bytes().all(is_spelt)
+        && Meaning::may_trail(name)
+        && !STARTS.iter().any(|start| name.starts_with(start))
+        && !OTHERS.contains(&name)
+        && !["x-ts", "x-nonce", "x-pop"].contains(&name)
 }
 
 fn wrong(at: usize, what: &str, help: &str) -> ConfigError {
