@@ -114,6 +114,7 @@ fn connect(
 
 /// What a kernel remembers with, what the schemes beside it do, and the key that signs its receipts: where none is named,
 /// that in the file beside the state, which is made with it. Without a place all of it is in memory, and a key is none.
+#[allow(clippy::type_complexity)] // three things that are handed on at once
 pub(crate) fn of_kernel(
     place: Option<&Place>,
     key: Option<Keypair>,

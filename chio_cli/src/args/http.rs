@@ -12,12 +12,17 @@ pub(crate) enum Http {
     /// Send a request with its proof of possession, and print what is answered
     ///
     /// With `--token` it is sent by RFC 9449: the token, and a proof by the key that the token is for, made again where the
-    /// service gives a nonce. With `--issuer` a key is made for this request alone, an E-Key asked for at the issuer's
+    /// service gives a nonce. With `--device` it is signed by the key of an enrolled device. With `--issuer` a key is made for this request alone, an E-Key asked for at the issuer's
     /// `/token`, and the request sent with that. A body is covered by its digest. Plain HTTP is for this machine alone.
     Request(Request),
+    /// Enrol a key as a device, in the session of a bearer token
+    ///
+    /// The service gives a challenge, which the key signs. What the service then knows the key as is written to a file, for
+    /// `chio http request --device`; there is nothing secret in it. A key that is enrolled again is the device that it was.
+    Enroll(Enroll),
     /// Issue an access token, for trying a service
     ///
-    /// It is a JWT (RFC 9068) for the holder of a key (RFC 9449), signed by a key of one's own. The service has to trust that:
+    /// It is a JWT (RFC 9068) for the holder of a key (RFC 9449), or for whoever has it, signed by a key of one's own. The service has to trust that:
     /// `chio http jwks` prints its public half as services read it.
     Token(Token),
     /// Print public keys as a JWK Set
@@ -38,6 +43,9 @@ pub(crate) struct Request {
     /// The access token
     #[arg(long, short, value_name = "FILE", requires = "key", conflicts_with = "issuer")]
     pub(crate) token: Option<Source>,
+    /// The device that the key is enrolled as: what `chio http enroll` has written
+    #[arg(long, value_name = "FILE", requires_all = ["key", "token"])]
+    pub(crate) device: Option<Source>,
     /// Where E-Keys are issued: the URL up to `/token`
     #[arg(long, value_name = "URL", requires_all = ["secret", "subject", "action"])]
     pub(crate) issuer: Option<String>,
@@ -65,6 +73,25 @@ pub(crate) struct Request {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Enroll {
+    /// Where the service is: its URL, of which the origin counts
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: String,
+    /// The private key of the device: of P-256 or Ed25519
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) key: Source,
+    /// The bearer token
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) token: Source,
+    /// What its owner calls the device
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Where to write what the key is enrolled as; a file that is there is replaced
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Token {
     /// The issuer's private key
     #[arg(long, short, value_name = "FILE")]
@@ -79,8 +106,17 @@ pub(crate) struct Token {
     #[arg(long, value_name = "NAME")]
     pub(crate) subject: String,
     /// Who may use it: a public key, or the file of its private key
-    #[arg(long, value_name = "KEY")]
-    pub(crate) holder: String,
+    #[arg(long, value_name = "KEY", required_unless_present = "unbound")]
+    pub(crate) holder: Option<String>,
+    /// Bind it to no key, as most providers do: whoever has it can use it, unless the service asks for an enrolled device
+    #[arg(long, conflicts_with = "holder")]
+    pub(crate) unbound: bool,
+    /// The session that it is of (`sid`)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session: Option<String>,
+    /// The client application that it is issued to (`azp`)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) client: Option<String>,
     /// What it is for, separated by spaces
     #[arg(long, value_name = "SCOPES")]
     pub(crate) scope: Option<String>,

@@ -19,6 +19,9 @@ mod show;
 
 mod state;
 
+#[cfg(unix)]
+mod device;
+
 mod tokens;
 
 use clap::error::ErrorKind;
@@ -27,9 +30,11 @@ use clap::{Parser, Subcommand};
 pub(crate) use self::calls::{Call, CallArgs, Sign, Verify};
 pub(crate) use self::config::Config;
 #[cfg(unix)]
+pub(crate) use self::device::{Device, DeviceList, DeviceSuspend, DeviceWho};
+#[cfg(unix)]
 pub(crate) use self::gateway::Gateway;
 #[cfg(unix)]
-pub(crate) use self::http::{Http, JwksOf, Request, Token};
+pub(crate) use self::http::{Enroll, Http, JwksOf, Request, Token};
 #[cfg(unix)]
 pub(crate) use self::mcp::{
     ClientName, DenyAsName, Front, Mcp, McpConfig, McpExec, McpGuard, McpSign, McpTools, ModeName,
@@ -113,6 +118,10 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(after_help = gateway::EXAMPLE)]
     Gateway(Gateway),
+    /// Show the devices that a gateway has enrolled, and turn them away
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Device(Device),
     /// Call HTTP APIs with proofs of possession
     #[cfg(unix)]
     #[command(subcommand)]

@@ -75,8 +75,9 @@ pub(crate) struct StateRevoke {
 pub(crate) struct StateWho {
     #[command(flatten)]
     pub(crate) state: StateName,
-    /// The principal: its public key, or a file that holds it
-    #[arg(value_name = "KEY")]
+    /// The principal: its public key, or a file that holds it; `scheme:NAME:WHO`, as receipts name it; or `client:ISSUER:ID`,
+    /// an application before an HTTP API
+    #[arg(value_name = "WHO")]
     pub(crate) who: String,
 }
 

@@ -21,6 +21,9 @@ mod keygen;
 mod man;
 
 #[cfg(unix)]
+mod device;
+
+#[cfg(unix)]
 mod gateway;
 
 #[cfg(unix)]
@@ -67,6 +70,8 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Mcp(args) => mcp::run(args, printer),
         #[cfg(unix)]
         Command::Gateway(args) => gateway::run(&args, printer),
+        #[cfg(unix)]
+        Command::Device(args) => device::run(&args, printer),
         #[cfg(unix)]
         Command::Http(args) => http::run(&args, printer),
         Command::Explain(args) => explain::run(&args, printer),

@@ -19,7 +19,7 @@ fn peers() -> Option<String> {
     peers
 }
 
-fn script(name: &str) -> String {
+pub fn script(name: &str) -> String {
     chio_tests::repository().join("tests/peers").join(name).display().to_string()
 }
 

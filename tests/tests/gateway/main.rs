@@ -21,3 +21,5 @@ mod programs;
 mod command;
 
 mod clients;
+
+mod devices;

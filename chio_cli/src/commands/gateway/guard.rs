@@ -1,5 +1,7 @@
 //! The guard of `chio gateway`, as it is configured: its schemes, its routes, and the issuer of E-Keys beside it.
 
+mod device;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use chio_core::digest::Digest;
 use chio_http::access_token::AccessTokens;
 use chio_http::dpop::ProofRules;
 use chio_http::ekey::{EKey, EKeyIssuer, EKeyRules, IssuerClient};
+use chio_http::gateway::Desk;
 use chio_http::gateway::config::{self, Config, Required};
 use chio_http::issuer::Issuer;
 use chio_http::jwk::{Jwks, jwks};
@@ -19,8 +22,11 @@ use chio_http::scheme::HttpScheme;
 use chio_http::server_nonce::ServerNonces;
 use chio_http::{GuardLayer, GuardedService, HttpGuard, Rfc9449};
 use chio_kernel::clock::SystemClock;
+use chio_kernel::store::StandingStore;
 use chio_kernel::{Kernel, Settings};
+use chio_store::Records;
 
+use self::device::Devices;
 use super::{WHAT, source};
 use crate::exit::Failure;
 use crate::files;
@@ -40,7 +46,8 @@ pub(super) fn settings(config: &Config) -> Settings {
         .map(|of| (of.get_ref().proof_ttl_secs.seconds(), of.get_ref().clock_skew_secs.seconds()));
     let ekey =
         config.ekey.as_ref().map(|of| (ProofRules::default().max_age_secs, of.get_ref().clock_skew_secs.seconds()));
-    let windows: Vec<_> = rfc9449.into_iter().chain(ekey).collect();
+    let device = config.device.as_ref().map(|of| device::window(of.get_ref()));
+    let windows: Vec<_> = rfc9449.into_iter().chain(ekey).chain(device).collect();
     if let (Some(age), Some(ahead)) = (windows.iter().map(|of| of.0).max(), windows.iter().map(|of| of.1).max()) {
         (settings.dpop.proof_ttl_secs, settings.dpop.max_clock_skew_secs) = (age, ahead);
     }
@@ -52,6 +59,7 @@ pub(super) struct Read {
     service: GuardedService,
     rfc9449: Option<(AccessTokens, ProofRules, bool)>,
     ekey: Option<(Vec<Issuer>, EKeyRules)>,
+    device: Option<Devices>,
 }
 
 /// Reads what the configuration names.
@@ -67,13 +75,19 @@ pub(super) fn read(config: &Config, own: Option<&EKeyIssuer>) -> Result<Read, Fa
         service: GuardedService { origins, routes, body_limit },
         rfc9449: rfc9449.map(|rfc9449| of_rfc9449(rfc9449.get_ref())).transpose()?,
         ekey: ekey.map(|ekey| of_ekey(ekey.get_ref(), config.listen.origin.0.as_str(), own)).transpose()?,
+        device: config.device.as_ref().map(|device| Devices::read(device.get_ref())).transpose()?,
     })
 }
 
 impl Read {
-    /// The guard around the proxy: nothing reaches that but through this.
-    pub(super) fn guard(self, kernel: &Kernel) -> Result<GuardLayer, Failure> {
+    /// The guard around the proxy: nothing reaches that but through this. And the desks beside it.
+    pub(super) fn guard(
+        self,
+        kernel: &Kernel,
+        (records, standings): (&Arc<dyn Records>, &Arc<dyn StandingStore>),
+    ) -> Result<(GuardLayer, Vec<Box<dyn Desk>>), Failure> {
         let mut schemes: Vec<Box<dyn HttpScheme>> = Vec::new();
+        let mut desks: Vec<Box<dyn Desk>> = Vec::new();
         if let Some((tokens, rules, needs_nonce)) = self.rfc9449 {
             let nonces = ServerNonces::new(kernel.clone(), needs_nonce);
             let nonces = nonces.map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
@@ -82,7 +96,13 @@ impl Read {
         if let Some((issuers, rules)) = self.ekey {
             schemes.push(Box::new(EKey::new(issuers, rules, kernel.clone())));
         }
-        HttpGuard::new(kernel.clone(), self.service, schemes).map(GuardLayer::new).map_err(|error| wrong(&error))
+        if let (Some(devices), Some(origin)) = (self.device, self.service.origins.first()) {
+            let (scheme, desk) = devices.made(kernel, records, standings, origin);
+            schemes.push(Box::new(scheme));
+            desks.push(Box::new(desk));
+        }
+        let guard = HttpGuard::new(kernel.clone(), self.service, schemes).map_err(|error| wrong(&error))?;
+        Ok((GuardLayer::new(guard), desks))
     }
 }
 
@@ -96,8 +116,9 @@ fn rules(require: &[Required], max_age_secs: u64, max_ahead_secs: u64) -> ProofR
     }
 }
 
-fn of_rfc9449(config: &config::Rfc9449) -> Result<(AccessTokens, ProofRules, bool), Failure> {
-    let issuers = config.issuer.iter().map(|issuer| {
+/// Issuers whose keys are in a file or at a URL.
+fn issuers(all: &[config::Issuer]) -> Result<Vec<Issuer>, Failure> {
+    let issuers = all.iter().map(|issuer| {
         let refresh = Refresh { every: Duration::from_secs(issuer.jwks_refresh_secs.seconds()), ..Refresh::default() };
         let keys = match (&issuer.jwks_file, &issuer.jwks_url) {
             (Some(path), _) => Keys::file(path, refresh),
@@ -108,7 +129,11 @@ fn of_rfc9449(config: &config::Rfc9449) -> Result<(AccessTokens, ProofRules, boo
         let (name, audiences, algs) = (issuer.iss.clone(), vec![issuer.aud.clone()], Alg::OF_ISSUERS.to_vec());
         Ok(Issuer { name, audiences, algs, keys })
     });
-    let issuers = issuers.collect::<Result<Vec<_>, Failure>>()?;
+    issuers.collect()
+}
+
+fn of_rfc9449(config: &config::Rfc9449) -> Result<(AccessTokens, ProofRules, bool), Failure> {
+    let issuers = issuers(&config.issuer)?;
     let rules = rules(&config.require, config.proof_ttl_secs.seconds(), config.clock_skew_secs.seconds());
     Ok((AccessTokens::new(issuers), rules, config.server_nonce))
 }

@@ -44,6 +44,9 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let key = config.kernel.key.as_ref().map(|key| files::read_key(&source(key))).transpose()?;
     let issuer = guard::issuer(&config)?;
     let read = guard::read(&config, issuer.as_ref())?;
+    for (what, help) in config.device.iter().flat_map(|device| device.get_ref().warnings()) {
+        printer.warning(what, help);
+    }
     if args.check {
         let (routes, address) = (config.route.len(), config.listen.address);
         let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
@@ -57,7 +60,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(no_thread)?;
     let settings = guard::settings(&config);
     let mut builder = Kernel::builder();
-    let (stores, _records, key) = state::of_kernel(place(&config).as_ref(), key, &settings, at(None)?)?;
+    let (stores, records, key) = state::of_kernel(place(&config).as_ref(), key, &settings, at(None)?)?;
     if let Some(key) = key {
         builder = builder.signing_key(key);
     }
@@ -66,17 +69,16 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         config::Mode::Report => Mode::Report,
         config::Mode::Off => Mode::Off,
     };
-    let revocations = Arc::clone(&stores.revocations);
+    let (revocations, standings) = (Arc::clone(&stores.revocations), Arc::clone(&stores.standings));
     let origin = config.listen.origin.0.as_str();
     let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
     let kernel = kernel.map_err(|error| Failure::new(error, "set the clock of this machine"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());
-    let guard = read.guard(&kernel)?;
+    let (guard, mut desks) = read.guard(&kernel, (&records, &standings))?;
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }
-    let desk = |issuer| -> Box<dyn Desk> { Box::new(issuer) };
-    let desks = issuer.map(desk).into_iter().collect();
+    desks.extend(issuer.map(|issuer| -> Box<dyn Desk> { Box::new(issuer) }));
     let desks = DesksLayer::new(desks, config.listen.origin.0.clone());
     let service = |proxy| Metered::new(desks.layer(guard.layer(proxy)), metrics.clone());
     let services = proxies.into_iter().map(service).collect();

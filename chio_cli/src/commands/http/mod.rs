@@ -1,5 +1,7 @@
 //! `chio http`
 
+mod enroll;
+
 mod request;
 
 mod token;
@@ -11,6 +13,7 @@ use crate::print::Printer;
 pub(crate) fn run(args: &Http, printer: &Printer) -> Result<Exit, Failure> {
     match args {
         Http::Request(args) => request::run(args, printer),
+        Http::Enroll(args) => enroll::run(args, printer),
         Http::Token(args) => token::run(args, printer),
         Http::Jwks(args) => token::jwks(args),
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use chio_core::crypto::Keypair;
 use chio_http::Body;
 use chio_http::client::{Answer, Client};
+use chio_http::device::DeviceClient;
+use chio_http::device::client::DeviceRequest;
 use chio_http::dpop::ProofClaims;
 use chio_http::ekey::token::Cap;
 use chio_http::ekey::{EKeySession, Transport};
@@ -22,14 +24,14 @@ use crate::print::{Printer, aside, document};
 use crate::source;
 use crate::write::{Audience, Pending};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const MAX_ANSWER_BYTES: usize = 16 << 20;
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const MAX_ANSWER_BYTES: usize = 16 << 20;
 const MAX_DATA_BYTES: usize = 16 << 20;
 const MAX_SECRET_BYTES: usize = 16 << 10;
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
-    let sources = [&args.key, &args.token, &args.secret, &args.data];
+    let sources = [&args.key, &args.token, &args.secret, &args.data, &args.device];
     source::read_once(sources.map(|source| source.as_ref().is_some_and(source::Source::is_standard_input)))?;
     let method = args.method.to_ascii_uppercase();
     let usage =
@@ -44,7 +46,10 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
     let (headers, answer) = match (&args.key, &args.token, &args.issuer) {
         (Some(key), Some(token), _) => {
             let (key, token) = (files::read_key(key)?, text(token, "the token")?);
-            asked.by_rfc9449(&runtime, &key, &token)?
+            match &args.device {
+                Some(device) => asked.by_device(&runtime, device, &key, &token)?,
+                None => asked.by_rfc9449(&runtime, &key, &token)?,
+            }
         }
         (_, _, Some(issuer)) => asked.by_ekey(&runtime, args, issuer)?,
         _ => return Err(usage("neither a key with its token nor an issuer is named")),
@@ -75,7 +80,7 @@ fn client(url: &str) -> Result<Client, Failure> {
     Client::new(url).map_err(|error| Failure::new(error, "plain HTTP is for this machine alone: use https"))
 }
 
-fn text(source: &source::Source, what: &str) -> Result<String, Failure> {
+pub(super) fn text(source: &source::Source, what: &str) -> Result<String, Failure> {
     let bytes = source.read(what, MAX_SECRET_BYTES)?;
     let text = String::from_utf8(bytes).ok().map(|text| text.trim().to_owned());
     let text = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -127,12 +132,41 @@ impl Asked<'_> {
         };
         let first = headers(None)?;
         let answer = self.send(runtime, &first)?;
-        let nonce = answer.headers.get("dpop-nonce").and_then(|nonce| nonce.to_str().ok());
-        let challenge = answer.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && challenge.contains("use_dpop_nonce")) {
+        match given_nonce(&answer, "use_dpop_nonce") {
             None => Ok((first, answer)),
             Some(nonce) => {
                 let second = headers(Some(nonce))?;
+                let answer = self.send(runtime, &second)?;
+                Ok((second, answer))
+            }
+        }
+    }
+
+    /// Signed by an enrolled device.
+    fn by_device(
+        &self,
+        runtime: &Runtime,
+        device: &source::Source,
+        key: &Keypair,
+        token: &str,
+    ) -> Result<(HeaderMap, Answer), Failure> {
+        let failed = |error| Failure::new(error, "enrol the key at this service: `chio http enroll`");
+        let device = DeviceClient::from_json(&device.read("the device", MAX_SECRET_BYTES)?).map_err(failed)?;
+        let request = DeviceRequest {
+            method: self.method.as_str(),
+            url: self.url,
+            body: self.data.as_deref().unwrap_or_default(),
+            token,
+            now: at(None)?,
+            response_key: None,
+            nonce: None,
+        };
+        let first = device.headers(key, request).map_err(failed)?;
+        let answer = self.send(runtime, &first)?;
+        match given_nonce(&answer, "use_nonce") {
+            None => Ok((first, answer)),
+            nonce @ Some(_) => {
+                let second = device.headers(key, DeviceRequest { nonce, ..request }).map_err(failed)?;
                 let answer = self.send(runtime, &second)?;
                 Ok((second, answer))
             }
@@ -159,6 +193,13 @@ impl Asked<'_> {
         let answer = self.send(runtime, &headers)?;
         Ok((headers, answer))
     }
+}
+
+/// The nonce that a service gives to who has to use one.
+fn given_nonce<'a>(answer: &'a Answer, error: &str) -> Option<&'a str> {
+    let nonce = answer.headers.get("dpop-nonce").and_then(|nonce| nonce.to_str().ok());
+    let challenge = answer.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && challenge.contains(error))
 }
 
 /// What an E-Key is to be for.

@@ -13,16 +13,24 @@ use crate::print::{Printer, document};
 pub(super) fn run(args: &Token, printer: &Printer) -> Result<Exit, Failure> {
     let unusable = |error: jwk::JwkError| Failure::new(error, "use a key of `chio keygen`");
     let key = files::read_key(&args.key)?;
-    let holder = Jwk::of(&files::read_public_key(&args.holder)?).map_err(unusable)?;
+    let holder = args.holder.as_deref().map(files::read_public_key).transpose()?;
+    let holder = holder.map(|holder| Jwk::of(&holder)).transpose().map_err(unusable)?;
     let kid = Jwk::of(&key.public_key()).map_err(unusable)?.thumbprint().to_string();
     let now = at(None)?;
     let expires_at = now.saturating_add(args.life);
     let mut claims = json!({
         "iss": args.issuer, "aud": args.audience, "sub": args.subject, "iat": now, "exp": expires_at,
-        "jti": random()?, "cnf": {"jkt": holder.thumbprint().to_string()},
+        "jti": random()?,
     });
-    if let (Some(scope), Some(claims)) = (&args.scope, claims.as_object_mut()) {
-        claims.insert("scope".to_owned(), scope.clone().into());
+    if let Some(claims) = claims.as_object_mut() {
+        for (name, value) in [("scope", &args.scope), ("sid", &args.session), ("azp", &args.client)] {
+            if let Some(value) = value {
+                claims.insert(name.to_owned(), value.clone().into());
+            }
+        }
+        if let Some(holder) = holder {
+            claims.insert("cnf".to_owned(), json!({"jkt": holder.thumbprint().to_string()}));
+        }
     }
     let header = format!(r#""kid":"{kid}","typ":"at+jwt""#);
     let token = jws::sign(&key, &header, claims.to_string().as_bytes());

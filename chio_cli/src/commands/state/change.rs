@@ -57,8 +57,17 @@ pub(super) fn unrevoke(args: &StateRevoke, printer: &Printer) -> Result<Exit, Fa
     done(printer, "is revoked no more", &changed)
 }
 
+/// A principal of a scheme, as receipts name it, or a client application; neither is a key.
+fn principal(text: &str) -> Option<&str> {
+    let is_one = ["scheme:", "client:"].iter().any(|start| text.starts_with(start));
+    Some(text).filter(|text| is_one && text.len() <= 1024 && !text.chars().any(char::is_control))
+}
+
 fn set(args: &StateWho, standing: Standing, what: &str, printer: &Printer) -> Result<Exit, Failure> {
-    let who = files::read_public_key(&args.who)?.to_string();
+    let who = match principal(&args.who) {
+        Some(principal) => principal.to_owned(),
+        None => files::read_public_key(&args.who)?.to_string(),
+    };
     let state = beside(&args.state, at(None)?)?;
     ask(state.set_standing(&who, standing))?;
     printer.answer(&json!({"who": who, "standing": what}), &format!("{GREEN}ok{RESET}     {who} is {what}\n"))?;
