@@ -9,6 +9,7 @@ use chio_core::capability::Grant;
 use chio_core::digest::Digest;
 use chio_kernel::ToolCall;
 use chio_kernel::clock::BoxFuture;
+use chio_kernel::config::Mode;
 use chio_kernel::denial::Denial;
 use chio_kernel::scheme::{Claims, ProofScheme};
 use hyper::HeaderMap;
@@ -16,6 +17,7 @@ use hyper::body::Bytes;
 use hyper::header::HeaderName;
 
 use crate::client_certificate::ClientCertificate;
+use crate::dpop::ProofError;
 use crate::failure::Failure;
 use crate::origin::Origin;
 use crate::response_key::ResponseKey;
@@ -170,6 +172,11 @@ pub(crate) fn granted(tool_server: &str, route: &Route) -> Grant {
     Grant::new(tool_server, route.tool_name())
 }
 
+/// Claims of a request that its answer can name, where that is to be sealed.
+fn named(claims: Claims, is_sealed: bool) -> Result<Claims, Failure> {
+    if is_sealed && claims.proof_hash.is_none() { Err(ProofError::ResponseKey.into()) } else { Ok(claims) }
+}
+
 /// Any scheme, as the kernel knows it.
 pub(crate) struct Bridge(pub(crate) &'static str);
 
@@ -183,6 +190,10 @@ pub(crate) struct Attempt {
     pub(crate) now: OnceLock<u64>,
     /// The digest of what was signed.
     pub(crate) proof: OnceLock<Option<Digest>>,
+    /// Whether its answer is to be sealed, and so has to name it by that digest.
+    pub(crate) is_sealed: bool,
+    /// In which mode it is decided; without one, in the kernel's.
+    pub(crate) mode: Option<Mode>,
 }
 
 impl ProofScheme for Bridge {
@@ -194,8 +205,13 @@ impl ProofScheme for Bridge {
 
     fn verify<'a>(&'a self, attempt: &'a Attempt, _: &'a ToolCall, now: u64) -> BoxFuture<'a, Result<Claims, Denial>> {
         let _ = attempt.now.set(now);
+        if attempt.mode == Some(Mode::Off) {
+            // The kernel does not ask for it.
+            return Box::pin(std::future::ready(Err(Denial::ProofMissing)));
+        }
         let opened = attempt.opened.as_ref().map_err(|refused| refused.failure.clone());
-        match opened.and_then(|opened| opened.claims(now, attempt.body.as_deref())) {
+        let claims = opened.and_then(|opened| opened.claims(now, attempt.body.as_deref()));
+        match claims.and_then(|claims| named(claims, attempt.is_sealed)) {
             Ok(claims) => {
                 let _ = attempt.proof.set(claims.proof_hash);
                 Box::pin(std::future::ready(Ok(claims)))
@@ -209,5 +225,9 @@ impl ProofScheme for Bridge {
                 Err(denial)
             }),
         }
+    }
+
+    fn mode(&self, attempt: &Attempt) -> Option<Mode> {
+        attempt.mode
     }
 }
