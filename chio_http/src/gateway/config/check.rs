@@ -2,7 +2,7 @@
 
 use chio_core::error::excerpt;
 
-use super::{AdminAt, Clients, Config, ConfigError, Ekey, Route};
+use super::{AdminAt, Clients, Config, ConfigError, Ekey, Route, rollout, wrong};
 use crate::route::{self, Routes};
 
 const ROUTE: &str =
@@ -41,10 +41,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     }
     let mut routes = Vec::new();
     for route in &config.route {
-        let Route { tool, scope, subcap, content_digest, public } = route.get_ref();
+        let Route { tool, scope, subcap, content_digest, sealed, public } = route.get_ref();
         let at = route.span().start;
         routes.push(route::Route::parse(tool).map_err(|error| wrong(at, &error.to_string(), ROUTE))?);
-        if *public && (scope.is_some() || subcap.is_some() || *content_digest) {
+        if *public && (scope.is_some() || subcap.is_some() || *content_digest || *sealed) {
             let help = "take out `public`, or else what it needs";
             return Err(wrong(at, "a route that is open to everybody needs nothing", help));
         }
@@ -92,9 +92,5 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             return Err(wrong(at, "an E-Key lives at most 60 s", "ask for one more often"));
         }
     }
-    Ok(())
-}
-
-fn wrong(at: usize, what: &str, help: &str) -> ConfigError {
-    ConfigError { at: Some(at), what: what.to_owned(), help: help.to_owned() }
+    rollout::check(config)
 }
