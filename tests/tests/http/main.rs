@@ -9,6 +9,10 @@ mod outcomes;
 
 mod passing;
 
+mod rollout;
+
+mod sealed;
+
 mod third_party;
 
 mod world;
