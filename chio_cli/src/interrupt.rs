@@ -52,6 +52,12 @@ pub(crate) fn hold() -> Held {
     Held
 }
 
+/// From now on, and to its end, the process minds these signals itself.
+#[cfg(unix)]
+pub(crate) fn hand_over() {
+    held::hold();
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         #[cfg(unix)]

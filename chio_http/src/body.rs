@@ -1,5 +1,7 @@
 //! The one type of body, of requests and of answers.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -84,25 +86,55 @@ pub(crate) async fn whole<B>(mut body: B, limit: usize) -> Result<Bytes, Unread<
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let mut pieces = Vec::new();
+    gather(&mut body, limit, &mut pieces).await?;
+    Ok(joined(pieces))
+}
+
+/// The same; one that is longer is given back as it came.
+pub(crate) async fn whole_or_coming<B>(mut body: B, limit: usize) -> Result<Result<Bytes, Body>, B::Error>
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BodyError>,
+{
+    let mut pieces = Vec::new();
+    match gather(&mut body, limit, &mut pieces).await {
+        Ok(()) => Ok(Ok(joined(pieces))),
+        Err(Unread::Broken(error)) => Err(error),
+        Err(Unread::TooLong) => {
+            Ok(Err(Body(Kind::Coming(Box::pin(After { pieces: pieces.into(), rest: Inner(body) })))))
+        }
+    }
+}
+
+/// Takes the pieces of a body, the one that is too much included.
+async fn gather<B>(body: &mut B, limit: usize, pieces: &mut Vec<Bytes>) -> Result<(), Unread<B::Error>>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(Unread::TooLong);
     }
-    let mut first = Bytes::new();
-    let mut rest = Vec::new();
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let Ok(part) = frame.map_err(Unread::Broken)?.into_data() else { continue };
-        if first.len().saturating_add(rest.len()).saturating_add(part.len()) > limit {
+    let mut length = 0usize;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let Ok(piece) = frame.map_err(Unread::Broken)?.into_data() else { continue };
+        length = length.saturating_add(piece.len());
+        if !piece.is_empty() {
+            pieces.push(piece);
+        }
+        if length > limit {
             return Err(Unread::TooLong);
         }
-        // Most come in one piece, which is not copied.
-        if first.is_empty() && rest.is_empty() {
-            first = part;
-        } else {
-            rest.extend_from_slice(&std::mem::take(&mut first));
-            rest.extend_from_slice(&part);
-        }
     }
-    Ok(if rest.is_empty() { first } else { rest.into() })
+    Ok(())
+}
+
+/// Most come in one piece, which is not copied.
+fn joined(mut pieces: Vec<Bytes>) -> Bytes {
+    match pieces.len() {
+        0 | 1 => pieces.pop().unwrap_or_default(),
+        _ => pieces.concat().into(),
+    }
 }
 
 impl fmt::Debug for Body {
@@ -132,5 +164,66 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.0.size_hint()
+    }
+}
+
+/// A body of which the first pieces were read already.
+struct After<B> {
+    pieces: VecDeque<Bytes>,
+    rest: Inner<B>,
+}
+
+impl<B> HttpBody for After<B>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<BodyError>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        match this.pieces.pop_front() {
+            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            None => Pin::new(&mut this.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read = self.pieces.iter().map(Bytes::len).fold(0usize, usize::saturating_add);
+        let (read, rest) = (u64::try_from(read).unwrap_or(u64::MAX), self.rest.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(read.saturating_add(rest.lower()));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(read.saturating_add(upper));
+        }
+        hint
+    }
+}
+
+/// Bytes that something goes with for as long as they are held.
+pub(crate) struct Held<T> {
+    pub(crate) bytes: Option<Bytes>,
+    pub(crate) _held: T,
+}
+
+impl<T: Unpin> HttpBody for Held<T> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.get_mut().bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
     }
 }

@@ -83,11 +83,12 @@ pub(crate) struct Denied<'a> {
 impl Denied<'_> {
     pub(crate) fn answer(&self) -> Response<Body> {
         let status = match self.failure {
-            Some(Failure::Request(_)) => StatusCode::BAD_REQUEST,
+            Some(Failure::Request(_) | Failure::Unsealed) => StatusCode::BAD_REQUEST,
             _ => status(self.denial),
         };
         let error = match self.failure {
             Some(Failure::Request(_)) => Some("invalid_request"),
+            Some(Failure::Unsealed) => Some("response_key_required"),
             failure => self.scheme.and_then(|scheme| scheme.error(failure, self.denial)),
         };
         let is_ours = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;

@@ -167,6 +167,7 @@ pub struct Proof {
     nonce: Option<String>,
     names_token: bool,
     body: Option<BodyDigest>,
+    response_key: Option<String>,
     digest: Digest,
 }
 
@@ -278,6 +279,7 @@ impl Proof {
             nonce: nonce.map(str::to_owned),
             names_token,
             body,
+            response_key: text(&claims, "response_key")?.map(str::to_owned),
             digest: verified.digest(),
         };
         Ok((proof, new))
@@ -312,6 +314,16 @@ impl Proof {
             (None, _) if !is_required => Ok(()),
             (Some(digest), Some(body)) if digest.is_of(body) => Ok(()),
             _ => Err(ProofError::Body),
+        }
+    }
+
+    /// Whether it covers the key that the answer is to be sealed for, as it was sent.
+    /// Fails where it covers another, or one that was not sent: somebody has changed it, or taken it out.
+    pub fn check_response_key(&self, sent: Option<&str>) -> Result<bool, ProofError> {
+        match (self.response_key.as_deref(), sent) {
+            (None, _) => Ok(false),
+            (covered, sent) if covered == sent => Ok(true),
+            _ => Err(ProofError::ResponseKey),
         }
     }
 
@@ -406,6 +418,11 @@ fn encoded(digest: Digest) -> String {
     Base64UrlUnpadded::encode_string(digest.as_bytes())
 }
 
+/// The digest of what a proof signs, by which a sealed answer names its request.
+pub fn signed_digest(proof: &str) -> Digest {
+    Digest::of(proof.rsplit_once('.').map_or(proof, |(signed, _)| signed).as_bytes())
+}
+
 /// What a client makes a proof of.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProofClaims<'a> {
@@ -423,6 +440,8 @@ pub struct ProofClaims<'a> {
     pub query: Option<&'a str>,
     /// The body, if it is to be covered.
     pub body: Option<&'a [u8]>,
+    /// The key that the answer is to be sealed for, as `Response-Key` has it.
+    pub response_key: Option<&'a str>,
 }
 
 impl ProofClaims<'_> {
@@ -443,6 +462,7 @@ impl ProofClaims<'_> {
         also("nonce", self.nonce.map(str::to_owned));
         also("htq", self.query.map(str::to_owned));
         also("content_digest", self.body.map(content_digest));
+        also("response_key", self.response_key.map(str::to_owned));
         let claims = Json::Object(Object::new(claims).unwrap_or_default()).to_canonical_bytes();
         // The time goes before them: it is the one number.
         let claims = [format!(r#"{{"iat":{now},"#).as_bytes(), claims.get(1..).unwrap_or_default()].concat();
@@ -497,12 +517,18 @@ mod tests {
                 nonce: Some("n"),
                 query: Some("q=1"),
                 body: Some(b"body"),
+                response_key: Some("key"),
             };
             let text = made.sign(&key).unwrap();
             let rules = ProofRules { htq: true, content_digest: true, ..ProofRules::default() };
             let proof = Proof::check(&text, world.asked(), &rules).unwrap();
             let thumbprint = Jwk::of(&key.public_key()).unwrap().thumbprint();
             assert_eq!((proof.key(), proof.issued_at(), proof.nonce()), (thumbprint, 100, Some("n")));
+            assert_eq!(proof.check_response_key(Some("key")), Ok(true));
+            for other in [None, Some("another"), Some("")] {
+                assert_eq!(proof.check_response_key(other), Err(ProofError::ResponseKey), "{other:?}");
+            }
+            assert_eq!(signed_digest(&text), proof.digest());
             assert_eq!(proof.check_binding(thumbprint, true), Ok(()));
             assert_eq!(proof.check_binding(Thumbprint(Digest([0; 32])), true), Err(ProofError::Binding));
             assert_eq!((proof.check_time(100, &rules), proof.check_body(Some(b"body"), true)), (Ok(()), Ok(())));

@@ -16,6 +16,14 @@ pub enum Failure {
     NoCredentials,
     /// What was presented cannot be told: there is more than one, or it is no text.
     Request(&'static str),
+    /// Answers are sealed here, and it does not ask for that.
+    Unsealed,
+    /// A proof covers the body, and that is longer than so many bytes, or there is no room for it: only where nothing is
+    /// enforced, for else it is no denial of the kernel.
+    Body {
+        /// How many bytes of it are read.
+        limit: usize,
+    },
     /// The token is refused.
     Token(TokenError),
     /// The proof is refused.
@@ -54,6 +62,8 @@ impl fmt::Display for Failure {
         match self {
             Self::NoCredentials => f.write_str("no credentials of a scheme of this service"),
             Self::Request(why) => f.write_str(why),
+            Self::Unsealed => f.write_str("answers are sealed here, and there is no `Response-Key`"),
+            Self::Body { limit } => write!(f, "the body is longer than {limit} bytes, or there is no room for it"),
             Self::Token(error) => write!(f, "the token: {error}"),
             Self::Proof(error) => write!(f, "the proof: {error}"),
             Self::Device(error) => write!(f, "the device: {error}"),
@@ -84,6 +94,8 @@ impl From<&Failure> for Denial {
         match failure {
             Failure::NoCredentials => Self::ProofMissing,
             Failure::Request(why) => malformed(why),
+            Failure::Unsealed => malformed(failure),
+            Failure::Body { limit } => Self::CallTooLarge { limit: *limit },
             Failure::Token(error) => of_token(error),
             Failure::Device(_) => Self::ProofSenderMismatch,
             Failure::Client(Standing::Suspended { until }) => Self::SubjectSuspended { until: *until },

@@ -8,10 +8,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use chio_core::digest::Digest;
-use chio_core::receipt::OutcomeStatus;
+use chio_core::receipt::{Event, OutcomeStatus};
+use chio_kernel::config::Mode;
 use chio_kernel::{AuthorizedCall, Kernel};
 use hyper::body::{Body as HttpBody, Bytes};
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response};
 use serde::Serialize;
@@ -20,7 +21,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::audit::{Audit, AuditEvent, TracedAudit, event_of};
-use crate::body::{Body, BodyError, whole};
+use crate::body::{Body, BodyError, whole_or_coming};
 use crate::caller::Caller;
 use crate::client_certificate::ClientCertificate;
 use crate::decided::Decided;
@@ -31,8 +32,10 @@ use crate::origin::Origin;
 use crate::outcome::{Pending, Watched, status_of};
 use crate::response_key::{RESPONSE_KEY, ResponseKey};
 use crate::rfc9449::PROOF;
+use crate::rollout::Rollouts;
 use crate::route::{Route, Routes};
 use crate::scheme::{Attempt, Bridge, HttpScheme, Opened, Presented, Refused, Told};
+use crate::sealed::{Sealing, ToSeal};
 use crate::shape::{is_form, shape};
 use crate::target::{Target, names_a_credential};
 
@@ -76,12 +79,35 @@ pub struct GuardedService {
     pub body_limit: usize,
 }
 
+/// What else a guard does.
+pub struct GuardOptions {
+    /// What is told of each decision.
+    pub audit: Box<dyn Audit>,
+    /// In which mode requests are decided; without it, in the kernel's.
+    pub rollouts: Option<Rollouts>,
+    /// When answers are sealed.
+    pub sealing: Sealing,
+}
+
+impl Default for GuardOptions {
+    fn default() -> Self {
+        Self { audit: Box::new(TracedAudit), rollouts: None, sealing: Sealing::default() }
+    }
+}
+
+impl fmt::Debug for GuardOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rollouts, sealing, .. } = self;
+        f.debug_struct("GuardOptions").field("rollouts", rollouts).field("sealing", sealing).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     kernel: Kernel,
     service: GuardedService,
     tool_server: String,
     schemes: Vec<Box<dyn HttpScheme>>,
-    audit: Box<dyn Audit>,
+    options: GuardOptions,
     /// What no service behind sees, besides `Authorization`.
     proof_headers: Vec<HeaderName>,
     /// Room for bodies, in KiB.
@@ -101,7 +127,44 @@ impl Inner {
     /// Room for a body that is going to be read whole: of those that have a signature anybody can send any number again.
     fn room_for<B: HttpBody>(&self, body: &B) -> Result<OwnedSemaphorePermit, Refusal> {
         let most = u64::try_from(self.service.body_limit).unwrap_or(u64::MAX);
-        let bytes = body.size_hint().upper().map_or(most, |upper| upper.min(most));
+        self.room(body.size_hint().upper().map_or(most, |upper| upper.min(most)))
+    }
+
+    /// Reads a body, where it has to be looked at before there is a decision.
+    /// Fails with the answer to one that cannot be, unless it may pass all the same.
+    async fn read<B>(
+        &self,
+        body: B,
+        is_covered: bool,
+        is_form: bool,
+        may_pass: bool,
+    ) -> Result<ReadBody, Response<Body>>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        if !is_covered && !is_form {
+            return Ok(ReadBody { body: Body::coming(body), read: None, room: None, is_unread: false });
+        }
+        let (whole, room) = match self.room_for(&body) {
+            Ok(room) => {
+                let whole = whole_or_coming(body, self.service.body_limit).await;
+                (whole.map_err(|_| Refusal::Incomplete.answer())?, Some(room))
+            }
+            Err(_) if may_pass => (Err(Body::coming(body)), None),
+            Err(refusal) => return Err(refusal.answer()),
+        };
+        match whole {
+            Ok(bytes) if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) => {
+                Err(Refusal::Ambiguous("credentials have no place in a form").answer())
+            }
+            Ok(bytes) => Ok(ReadBody { body: Body::whole(bytes.clone()), read: Some(bytes), room, is_unread: false }),
+            Err(body) if may_pass => Ok(ReadBody { body, read: None, room, is_unread: true }),
+            Err(_) => Err(Refusal::TooLong.answer()),
+        }
+    }
+
+    fn room(&self, bytes: u64) -> Result<OwnedSemaphorePermit, Refusal> {
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         Arc::clone(&self.room).try_acquire_many_owned(kib).map_err(|_| Refusal::Busy)
     }
@@ -121,7 +184,7 @@ impl HttpGuard {
     /// A guard before a service. The kernel has to have its first origin as a tool server elsewhere.
     /// Fails where the service has no origin, or there is no scheme, or two are called the same.
     pub fn new(kernel: Kernel, service: GuardedService, schemes: Vec<Box<dyn HttpScheme>>) -> Result<Self, GuardError> {
-        Self::with_audit(kernel, service, schemes, TracedAudit)
+        Self::with(kernel, service, schemes, GuardOptions::default())
     }
 
     /// The same, with an audit of one's own.
@@ -131,6 +194,17 @@ impl HttpGuard {
         service: GuardedService,
         schemes: Vec<Box<dyn HttpScheme>>,
         audit: impl Audit + 'static,
+    ) -> Result<Self, GuardError> {
+        Self::with(kernel, service, schemes, GuardOptions { audit: Box::new(audit), ..GuardOptions::default() })
+    }
+
+    /// The same, with all that can be chosen.
+    /// Fails as [`Self::new`].
+    pub fn with(
+        kernel: Kernel,
+        service: GuardedService,
+        schemes: Vec<Box<dyn HttpScheme>>,
+        options: GuardOptions,
     ) -> Result<Self, GuardError> {
         let tool_server = service.origins.first().ok_or(GuardError::NoOrigin)?.as_str().to_owned();
         if schemes.is_empty() && !service.routes.iter().all(Route::is_public) {
@@ -145,11 +219,11 @@ impl HttpGuard {
                 return Err(GuardError::SameScheme(scheme.name()));
             }
         }
-        let room = Arc::new(Semaphore::new(BODIES_LIMIT.max(service.body_limit).div_ceil(1024)));
+        let longest = service.body_limit.max(options.sealing.body_limit);
+        let room = Arc::new(Semaphore::new(BODIES_LIMIT.max(longest).div_ceil(1024)));
         let own = [PROOF, RESPONSE_KEY];
         let proof_headers = schemes.iter().flat_map(|scheme| scheme.proof_headers()).chain(own).collect();
-        let audit = Box::new(audit);
-        Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, audit, proof_headers, room })))
+        Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, options, proof_headers, room })))
     }
 
     /// Decides a request.
@@ -164,28 +238,47 @@ impl HttpGuard {
         let route = guard.service.routes.find(parts.method.as_str(), target.path());
         let route = route.ok_or_else(|| Refusal::Unknown.answer())?;
         if route.is_public() {
-            return Ok(Admitted { decided: None, body: Body::coming(body), nonce: None, room: None });
+            return Ok(Admitted {
+                decided: None,
+                body: Body::coming(body),
+                nonce: None,
+                room: None,
+                seal: None,
+                is_bare: true,
+            });
         }
 
-        let (scheme, opened) = self.open(parts, target, origin, route).await;
-        let covers_body = opened.as_ref().is_ok_and(|opened| opened.covers_body() || route.requires_digest());
-        let is_form = opened.is_ok() && is_form(&parts.headers);
-        let mut room = None;
-        let (body, read) = if covers_body || is_form {
-            room = Some(guard.room_for(&body).map_err(Refusal::answer)?);
-            let bytes = whole(body, guard.service.body_limit).await.map_err(|why| Refusal::from(why).answer())?;
-            if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) {
-                return Err(Refusal::Ambiguous("credentials have no place in a form").answer());
+        // One for the whole of the request, whatever comes in between.
+        let rollout = guard.options.rollouts.as_ref().map(Rollouts::now);
+        let (scheme, token) = self.presented(&parts.headers).map_err(Refusal::answer)?;
+        let scheme_name = scheme.map(|scheme| scheme.name());
+        let in_any_profile = rollout.as_ref().and_then(|of| of.mode_of_any_profile(route.tool_name(), scheme_name));
+        let (mut opened, key) = match (scheme, in_any_profile) {
+            (Some(scheme), mode) if mode != Some(Mode::Off) => {
+                self.open(scheme, token, parts, target, origin, route).await
             }
-            (Body::whole(bytes.clone()), Some(bytes))
-        } else {
-            (Body::coming(body), None)
+            _ => (Err(Failure::NoCredentials.into()), None),
         };
+        let profile = opened.as_ref().ok().and_then(|opened| opened.profile());
+        let mode = rollout.as_ref().map(|of| of.mode(route.tool_name(), scheme_name, profile));
+        let is_looked_at = opened.is_ok() && mode != Some(Mode::Off);
+
+        let covers_body =
+            is_looked_at && opened.as_ref().is_ok_and(|opened| opened.covers_body() || route.requires_digest());
+        let is_form = is_looked_at && is_form(&parts.headers);
+        let may_pass = mode == Some(Mode::Report);
+        let ReadBody { body, read, room, is_unread } = guard.read(body, covers_body, is_form, may_pass).await?;
+        if is_unread {
+            opened = Err(Failure::Body { limit: guard.service.body_limit }.into());
+        }
+        let key = key.filter(|_| is_looked_at && opened.is_ok());
+        let room_to_seal = key.map(|_| guard.room(u64::try_from(guard.options.sealing.body_limit).unwrap_or(u64::MAX)));
+        let room_to_seal = room_to_seal.transpose().map_err(Refusal::answer)?;
 
         let arguments = arguments(route, target, read.as_deref());
         let (failure, now, proof) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        let attempt = Attempt { opened, body: read, failure, now, proof };
-        let bridge = Bridge(scheme.map_or("none", |scheme| scheme.name()));
+        let attempt = Attempt { opened, body: read, failure, now, proof, is_sealed: key.is_some(), mode };
+        let bridge = Bridge(scheme_name.unwrap_or("none"));
         let decided =
             guard.kernel.authorize_by(&bridge, &attempt, &guard.tool_server, route.tool_name(), &arguments).await;
         let now = attempt.now.get().copied();
@@ -203,19 +296,30 @@ impl HttpGuard {
         {
             opened.denied(denial, now).await;
         }
-        if let (Some(at), Some(scheme)) = (now, scheme) {
-            let (sub, trace) =
-                (told.as_ref().map(|told| &*told.subject), told.as_ref().and_then(|told| told.trace.as_deref()));
+        // Of what nobody has looked at there is nothing to tell.
+        if let (Some(at), Some(scheme), true) = (now, scheme_name, mode != Some(Mode::Off)) {
+            let sub = told.as_ref().map(|told| &*told.subject);
+            let trace = told.as_ref().and_then(|told| told.trace.as_deref());
             let event = denial.map_or("allowed", event_of);
-            guard.audit.record(&AuditEvent { event, scheme: scheme.name(), sub, trace, action: route.tool_name(), at });
+            guard.options.audit.record(&AuditEvent { event, scheme, sub, trace, action: route.tool_name(), at });
         }
         match decided {
             Ok(call) => {
                 let renewed =
                     attempt.opened.as_ref().is_ok_and(|opened| now.is_some_and(|now| opened.renews_nonce(now)));
                 let nonce = scheme.filter(|_| renewed).and_then(|scheme| scheme.new_nonce(now?));
+                let proof = attempt.proof.get().copied().flatten();
+                // A key is the asker's where the proof holds that covers it.
+                let seal = match (key.filter(|_| !call.principal().is_empty()), proof, room_to_seal) {
+                    (Some(key), Some(request), Some(room)) => {
+                        Some(ToSeal { key, request, body_limit: guard.options.sealing.body_limit, room })
+                    }
+                    _ => None,
+                };
+                let is_enforced = mode.is_none_or(|_| is_enforced(&call));
+                let is_bare = is_enforced || !rollout.is_some_and(|of| of.passes_credentials);
                 let caller = caller(&call, scheme, told);
-                Ok(Admitted { decided: Some((caller, Pending::new(call))), body, nonce, room })
+                Ok(Admitted { decided: Some((caller, Pending::new(call))), body, nonce, room, seal, is_bare })
             }
             Err(denied) => {
                 let failure = attempt.failure.get();
@@ -225,30 +329,35 @@ impl HttpGuard {
         }
     }
 
-    /// Finds the scheme by its word, and has it read what was presented.
+    /// By which scheme a request is presented, and with what: by the word in `Authorization`.
+    /// Fails where two could stand there, in every mode: the service might read the other one.
+    fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<(Option<&dyn HttpScheme>, &'a str), Refusal> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok((None, "")) };
+        if values.next().is_some() {
+            return Err(Refusal::Ambiguous("there is more than one `Authorization`"));
+        }
+        // What is no text is of no scheme.
+        let Ok(text) = value.to_str() else { return Ok((None, "")) };
+        let (word, token) = text.split_once(' ').unwrap_or((text, ""));
+        let token = token.trim_matches(' ');
+        let mut schemes = self.0.schemes.iter().map(|scheme| &**scheme);
+        Ok((schemes.find(|scheme| scheme.word().eq_ignore_ascii_case(word) && scheme.form().fits(token)), token))
+    }
+
+    /// Has a scheme read what was presented, and the key that the answer is to be sealed for, where its proof covers one.
     async fn open(
         &self,
+        scheme: &dyn HttpScheme,
+        token: &str,
         parts: &Parts,
         target: Target<'_>,
         origin: &Origin,
         route: &Route,
-    ) -> (Option<&dyn HttpScheme>, Result<Box<dyn Opened>, Refused>) {
-        let mut values = parts.headers.get_all(AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return (None, Err(Failure::NoCredentials.into())) };
-        if values.next().is_some() {
-            return (None, Err(Failure::Request("there is more than one `Authorization`").into()));
-        }
-        let Ok(text) = value.to_str() else {
-            return (None, Err(Failure::Request("`Authorization` is no text").into()));
-        };
-        let (word, token) = text.split_once(' ').unwrap_or((text, ""));
-        let token = token.trim_matches(' ');
-        let mut schemes = self.0.schemes.iter().map(|scheme| &**scheme);
-        let scheme = schemes.find(|scheme| scheme.word().eq_ignore_ascii_case(word) && scheme.form().fits(token));
-        let Some(scheme) = scheme else { return (None, Err(Failure::NoCredentials.into())) };
+    ) -> (Result<Box<dyn Opened>, Refused>, Option<[u8; 32]>) {
         let response_key = match ResponseKey::of(&parts.headers) {
             Ok(response_key) => response_key,
-            Err(failure) => return (Some(scheme), Err(failure.into())),
+            Err(failure) => return (Err(failure.into()), None),
         };
         let presented = Presented {
             method: parts.method.as_str(),
@@ -261,13 +370,38 @@ impl HttpGuard {
             certificate: parts.extensions.get::<ClientCertificate>(),
             response_key,
         };
-        let opened = scheme.open(presented).await;
-        let covered = opened.and_then(|opened| match response_key {
-            Some(_) if !opened.covers_response_key() => Err(ProofError::ResponseKey.into()),
-            _ => Ok(opened),
+        let is_required = self.0.options.sealing.required || route.requires_sealed();
+        let opened = scheme.open(presented).await.and_then(|opened| {
+            let failure = match response_key {
+                Some(_) if !opened.covers_response_key() => ProofError::ResponseKey.into(),
+                Some(_) if parts.method == Method::HEAD || parts.headers.contains_key(UPGRADE) => {
+                    Failure::Request("an answer without a body, or that never ends, cannot be sealed")
+                }
+                None if is_required => Failure::Unsealed,
+                _ => return Ok(opened),
+            };
+            Err(Refused { failure, claimed: Some(Box::new(opened.told())) })
         });
-        (Some(scheme), covered)
+        (opened, response_key.map(|key| key.bytes))
     }
+}
+
+/// Whether a call was let through for its merits, whatever the mode of its subject.
+fn is_enforced(call: &AuthorizedCall) -> bool {
+    match &call.receipt().body.event {
+        Event::Decision(decision) => decision.mode == Mode::Enforce.name(),
+        _ => true,
+    }
+}
+
+/// A body, and what of it was read.
+struct ReadBody {
+    /// As it goes on.
+    body: Body,
+    read: Option<Bytes>,
+    room: Option<OwnedSemaphorePermit>,
+    /// Whether it had to be read, and was not.
+    is_unread: bool,
 }
 
 /// A request that is let through.
@@ -278,6 +412,10 @@ struct Admitted {
     nonce: Option<String>,
     /// Where its body was read: given back when the service has answered.
     room: Option<OwnedSemaphorePermit>,
+    /// Where its answer is to be sealed.
+    seal: Option<ToSeal>,
+    /// Whether the service is not to see its credentials.
+    is_bare: bool,
 }
 
 /// What is told of a caller is told of one that is proven alone.
@@ -371,13 +509,13 @@ where
                 Ok(admitted) => admitted,
                 Err(answer) => return Ok(answer),
             };
-            let Admitted { decided, body, nonce, room: _room } = admitted;
+            let Admitted { decided, body, nonce, room, seal, is_bare } = admitted;
             // A service that never sees a credential cannot lose or relay it: nor where everybody may call. There, another
             // than ours is the service's own affair.
-            if decided.is_some() || guard.0.is_addressed(&parts.headers) {
+            if is_bare && (decided.is_some() || guard.0.is_addressed(&parts.headers)) {
                 parts.headers.remove(AUTHORIZATION);
             }
-            for name in &guard.0.proof_headers {
+            for name in guard.0.proof_headers.iter().filter(|name| is_bare || **name == RESPONSE_KEY) {
                 parts.headers.remove(name);
             }
             let Some((caller, mut pending)) = decided else {
@@ -394,7 +532,12 @@ where
             if status == OutcomeStatus::NotReached {
                 pending.finish(status, None);
             }
-            let mut response = response.map(|body| Body::coming(Watched::new(body, pending, status, is_head)));
+            drop(room);
+            let response = response.map(|body| Watched::new(body, pending, status, is_head));
+            let mut response = match seal {
+                Some(seal) => seal.seal(response).await,
+                None => response.map(Body::coming),
+            };
             response.extensions_mut().insert(decided);
             if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
                 response.headers_mut().insert(NONCE, nonce);

@@ -42,6 +42,10 @@ pub mod signed_request;
 
 pub mod response_key;
 
+pub mod rollout;
+
+pub mod sealed;
+
 pub mod scheme;
 
 pub mod rfc9449;
@@ -66,5 +70,5 @@ pub use self::body::{Body, BodyError};
 pub use self::caller::Caller;
 pub use self::client_certificate::ClientCertificate;
 pub use self::decided::Decided;
-pub use self::layer::{GuardLayer, Guarded, GuardedService, HttpGuard};
+pub use self::layer::{GuardLayer, GuardOptions, Guarded, GuardedService, HttpGuard};
 pub use self::rfc9449::Rfc9449;

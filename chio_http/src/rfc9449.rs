@@ -48,6 +48,7 @@ impl Rfc9449 {
         let key = token.key().ok_or(TokenError::Unbound)?;
         check_certificate(token.certificate(), presented.certificate)?;
         let proof = Proof::check_bound(proof, asked(presented), &self.rules, (key, true), token.proofs())?;
+        let covers_response_key = proof.check_response_key(presented.response_key.map(|key| key.text))?;
         let route = presented.route;
         let is_granted = route.required_scope().is_none_or(|scope| token.has_scope(scope));
         Ok(Box::new(Bound {
@@ -57,6 +58,7 @@ impl Rfc9449 {
             nonces: Arc::clone(&self.nonces),
             token,
             proof,
+            covers_response_key,
         }))
     }
 }
@@ -103,6 +105,7 @@ struct Bound {
     proof: Proof,
     grants: Vec<Grant>,
     needs_body: bool,
+    covers_response_key: bool,
     rules: Arc<ProofRules>,
     nonces: Arc<ServerNonces>,
 }
@@ -134,6 +137,10 @@ impl Opened for Bound {
 
     fn renews_nonce(&self, now: u64) -> bool {
         self.proof.nonce().is_some() && self.nonces.spend(&self.proof, now).is_ok_and(|spent| spent.renews)
+    }
+
+    fn covers_response_key(&self) -> bool {
+        self.covers_response_key
     }
 }
 

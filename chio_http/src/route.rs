@@ -17,6 +17,7 @@ pub struct Route {
     scope: Option<String>,
     subcap: Option<String>,
     digest: bool,
+    sealed: bool,
     public: bool,
 }
 
@@ -94,6 +95,7 @@ impl Route {
             scope: None,
             subcap: None,
             digest: false,
+            sealed: false,
             public: false,
         })
     }
@@ -119,6 +121,13 @@ impl Route {
         self
     }
 
+    /// The same route for requests alone that ask for a sealed answer.
+    #[must_use]
+    pub fn sealed(mut self) -> Self {
+        self.sealed = true;
+        self
+    }
+
     /// The same route for everybody: nothing is verified, and nothing recorded.
     #[must_use]
     pub fn public(mut self) -> Self {
@@ -139,6 +148,11 @@ impl Route {
     /// The finer right that an E-Key must name.
     pub fn required_subcap(&self) -> Option<&str> {
         self.subcap.as_deref()
+    }
+
+    /// Whether its answers are sealed, and never sent otherwise.
+    pub fn requires_sealed(&self) -> bool {
+        self.sealed
     }
 
     /// Whether the proof must cover the body.

@@ -9,6 +9,7 @@ use chio_core::capability::Grant;
 use chio_core::digest::Digest;
 use chio_kernel::ToolCall;
 use chio_kernel::clock::BoxFuture;
+use chio_kernel::config::Mode;
 use chio_kernel::denial::Denial;
 use chio_kernel::scheme::{Claims, ProofScheme};
 use hyper::HeaderMap;
@@ -16,6 +17,7 @@ use hyper::body::Bytes;
 use hyper::header::HeaderName;
 
 use crate::client_certificate::ClientCertificate;
+use crate::dpop::ProofError;
 use crate::failure::Failure;
 use crate::origin::Origin;
 use crate::response_key::ResponseKey;
@@ -186,6 +188,11 @@ pub(crate) fn granted(tool_server: &str, route: &Route) -> Grant {
     Grant::new(tool_server, route.tool_name())
 }
 
+/// Claims of a request that its answer can name, where that is to be sealed.
+fn named(claims: Claims, is_sealed: bool) -> Result<Claims, Failure> {
+    if is_sealed && claims.proof_hash.is_none() { Err(ProofError::ResponseKey.into()) } else { Ok(claims) }
+}
+
 /// Any scheme, as the kernel knows it.
 pub(crate) struct Bridge(pub(crate) &'static str);
 
@@ -199,6 +206,10 @@ pub(crate) struct Attempt {
     pub(crate) now: OnceLock<u64>,
     /// The digest of what was signed.
     pub(crate) proof: OnceLock<Option<Digest>>,
+    /// Whether its answer is to be sealed, and so has to name it by that digest.
+    pub(crate) is_sealed: bool,
+    /// In which mode it is decided; without one, in the kernel's.
+    pub(crate) mode: Option<Mode>,
 }
 
 impl ProofScheme for Bridge {
@@ -210,28 +221,37 @@ impl ProofScheme for Bridge {
 
     fn verify<'a>(&'a self, attempt: &'a Attempt, _: &'a ToolCall, now: u64) -> BoxFuture<'a, Result<Claims, Denial>> {
         let _ = attempt.now.set(now);
+        if attempt.mode == Some(Mode::Off) {
+            // The kernel does not ask for it.
+            return Box::pin(std::future::ready(Err(Denial::ProofMissing)));
+        }
         let opened = attempt.opened.as_ref().map_err(|refused| refused.failure.clone());
         let body = attempt.body.as_deref();
         let asked = opened.as_ref().ok().and_then(|opened| opened.claims_from_stores(now, body));
         if let Some(asked) = asked {
             return Box::pin(async move {
-                match asked.await {
-                    Ok(claims) => Ok(attempt.good(claims)),
+                match asked.await.and_then(|claims| attempt.good(claims)) {
+                    Ok(claims) => Ok(claims),
                     Err(failure) => Err(attempt.bad(failure, now).await),
                 }
             });
         }
-        match opened.and_then(|opened| opened.claims(now, body)) {
-            Ok(claims) => Box::pin(std::future::ready(Ok(attempt.good(claims)))),
+        match opened.and_then(|opened| opened.claims(now, body)).and_then(|claims| attempt.good(claims)) {
+            Ok(claims) => Box::pin(std::future::ready(Ok(claims))),
             Err(failure) => Box::pin(async move { Err(attempt.bad(failure, now).await) }),
         }
+    }
+
+    fn mode(&self, attempt: &Attempt) -> Option<Mode> {
+        attempt.mode
     }
 }
 
 impl Attempt {
-    fn good(&self, claims: Claims) -> Claims {
+    fn good(&self, claims: Claims) -> Result<Claims, Failure> {
+        let claims = named(claims, self.is_sealed)?;
         let _ = self.proof.set(claims.proof_hash);
-        claims
+        Ok(claims)
     }
 
     async fn bad(&self, failure: Failure, now: u64) -> Denial {

@@ -56,10 +56,7 @@ pub(crate) fn check(
     check_freshness(body.issued_at, now, config)?;
     extra_freshness(body)?;
     let signed = signed.map_err(|reason| Denial::ProofMalformed { reason })?;
-    if !seen.key.verify(signed, &proof.signature) {
-        return Err(Denial::ProofSignatureInvalid);
-    }
-    Ok(())
+    if seen.key.verify(signed, &proof.signature) { Ok(()) } else { Err(Denial::ProofSignatureInvalid) }
 }
 
 /// Step 4.

@@ -74,7 +74,7 @@ impl Kernel {
     async fn decide_signed(&self, call: &SignedCall, is_list: bool) -> Result<AuthorizedCall, Denied> {
         let SignedCall { tool_server, tool_name, arguments, capability, proof } = call;
         let presented = Presented::Chain { capability, proof: proof.as_deref(), is_list };
-        self.decide(tool_server, tool_name, || self.read(tool_server, tool_name, arguments), presented).await
+        self.decide(tool_server, tool_name, || self.read(tool_server, tool_name, arguments), presented, None).await
     }
 
     /// Decides a call that is proven by another scheme than the one of this protocol. Whoever has a handle to the kernel
@@ -99,7 +99,7 @@ impl Kernel {
             }
             _ => Err(Denial::ClockUnavailable),
         };
-        self.decide(tool_server, tool_name, || read, Presented::Claims(claims)).await
+        self.decide(tool_server, tool_name, || read, Presented::Claims(claims), scheme.mode(credential)).await
     }
 
     /// Sums up, in a receipt, the denials that were only counted so far. Call it before the kernel is dropped.
@@ -129,6 +129,7 @@ impl Kernel {
         tool_name: &str,
         read: impl FnOnce() -> Result<ToolCall, Denial>,
         presented: Presented<'_>,
+        mode: Option<Mode>,
     ) -> Result<AuthorizedCall, Denied> {
         let started = Instant::now();
         let span = tracing::info_span!(
@@ -150,7 +151,7 @@ impl Kernel {
                 Err(denial) => return Err(self.deny(denial, found, now).await),
             };
             found.decision.action_hash = Some(call.arguments().digest());
-            let server_mode = self.parts.mode_of_server(tool_server);
+            let server_mode = mode.unwrap_or_else(|| self.parts.mode_of_server(tool_server));
             let decided = match server_mode {
                 Mode::Off => Ok(Vec::new()),
                 _ => self.pipeline(Arc::clone(&call), presented, now, &mut found).await,
@@ -192,9 +193,7 @@ impl Kernel {
         span.record("micros", u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
         span.in_scope(|| match denial {
             // Whoever can send bytes can cause these: a log at its usual level is not filled with them.
-            Some(denial) if denial.is_before_proof() => {
-                tracing::debug!(code = denial.code(), "denied: {denial}");
-            }
+            Some(denial) if denial.is_before_proof() => tracing::debug!(code = denial.code(), "denied: {denial}"),
             Some(denial) => tracing::info!(code = denial.code(), "denied: {denial}"),
             None => {}
         });

@@ -1,13 +1,13 @@
 //! Other proofs of possession than the one of this protocol: a credential in, claims out.
 //!
 //! A scheme verifies its credential and says who calls, what they may do, and which nonce this spends. The kernel does
-//! the rest, once, for all schemes: standing, replay, grants, budget, guards, receipt. A scheme answers with plain
-//! values; it cannot make a witness.
+//! the rest: standing, replay, grants, budget, guards, receipt. A scheme answers with plain values, never a witness.
 
 use chio_core::capability::{Grant, MAX_NAME_BYTES};
 use chio_core::digest::Digest;
 
 use crate::call::ToolCall;
+use crate::config::Mode;
 use crate::denial::Denial;
 use crate::store::BoxFuture;
 
@@ -59,4 +59,9 @@ pub trait ProofScheme: Send + Sync {
         call: &'a ToolCall,
         now: u64,
     ) -> BoxFuture<'a, Result<Claims, Denial>>;
+
+    /// The mode of a call with it; without one, that of its tool server. It is asked when all else is verified.
+    fn mode(&self, _: &Self::Credential) -> Option<Mode> {
+        None
+    }
 }

@@ -64,6 +64,9 @@ pub(crate) struct Request {
     /// How many requests the E-Key allows
     #[arg(long, value_name = "NUMBER", requires = "issuer")]
     pub(crate) limit: Option<u64>,
+    /// Ask for a sealed answer, for a key that is made for it alone, and open it
+    #[arg(long)]
+    pub(crate) sealed: bool,
     /// The body
     #[arg(long, short, value_name = "FILE")]
     pub(crate) data: Option<Source>,

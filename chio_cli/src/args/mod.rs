@@ -32,7 +32,7 @@ pub(crate) use self::config::Config;
 #[cfg(unix)]
 pub(crate) use self::device::{Device, DeviceList, DeviceSuspend, DeviceWho};
 #[cfg(unix)]
-pub(crate) use self::gateway::Gateway;
+pub(crate) use self::gateway::{Gateway, GatewayCommand, GatewayReport};
 #[cfg(unix)]
 pub(crate) use self::http::{Enroll, Http, JwksOf, Request, Token};
 #[cfg(unix)]
@@ -114,7 +114,8 @@ pub(crate) enum Command {
     ///
     /// It passes requests on to one upstream: bodies as they come, server-sent events and WebSockets too. It takes out what a
     /// client says of who it is, and says it itself. At an address of its own it tells an operator of its health and its
-    /// counts. It ends when it is told to by SIGTERM or SIGINT, and what is under way by then is finished.
+    /// counts. By SIGHUP it reads the rules of its rollout again. It ends when it is told to by SIGTERM or SIGINT, and what is
+    /// under way by then is finished.
     #[cfg(unix)]
     #[command(after_help = gateway::EXAMPLE)]
     Gateway(Gateway),

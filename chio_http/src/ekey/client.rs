@@ -13,6 +13,7 @@ use hyper::header::{AUTHORIZATION, HeaderValue};
 use super::token::Cap;
 use crate::dpop::ProofClaims;
 use crate::jwk::public_jwk;
+use crate::response_key::RESPONSE_KEY;
 use crate::rfc9449::PROOF;
 
 /// How many seconds before its end a token is no longer used.
@@ -98,6 +99,18 @@ impl<T: Transport, C: Clock> EKeySession<T, C> {
     /// is requested; a body that is given is covered.
     /// Fails where there is no token, or no proof can be made.
     pub async fn headers(&self, method: &str, url: &str, body: Option<&[u8]>) -> Result<HeaderMap, SessionError> {
+        self.headers_for(method, url, body, None).await
+    }
+
+    /// The same, with the key that the answer is to be sealed for: the proof covers it.
+    /// Fails as [`Self::headers`].
+    pub async fn headers_for(
+        &self,
+        method: &str,
+        url: &str,
+        body: Option<&[u8]>,
+        response_key: Option<&str>,
+    ) -> Result<HeaderMap, SessionError> {
         let now = self.clock.now().map_err(|_| SessionError::Clock)?;
         let current = match self.usable(now) {
             Some(current) => current,
@@ -105,13 +118,16 @@ impl<T: Transport, C: Clock> EKeySession<T, C> {
         };
         let url = url.split(['?', '#']).next().unwrap_or_default();
         let (token, nonce) = (Some(&*current.token), Some(&*current.trace));
-        let proof = ProofClaims { method, url, now, token, nonce, query: None, body }.sign(&self.key)?;
+        let proof = ProofClaims { method, url, now, token, nonce, query: None, body, response_key }.sign(&self.key)?;
         let value = |text: String| HeaderValue::try_from(text).map_err(|error| SessionError::Key(error.to_string()));
         let mut headers = HeaderMap::new();
         let mut authorization = value(format!("EKey {}", current.token))?;
         authorization.set_sensitive(true);
         headers.insert(AUTHORIZATION, authorization);
         headers.insert(PROOF, value(proof)?);
+        if let Some(key) = response_key {
+            headers.insert(RESPONSE_KEY, value(key.to_owned())?);
+        }
         Ok(headers)
     }
 

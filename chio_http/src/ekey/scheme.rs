@@ -67,6 +67,12 @@ impl EKey {
             // The certificate was checked: it is bound to one of the two.
             None => None,
         };
+        // TLS covers the header, too, but the digest of what was signed would be the same for each request with the token.
+        let sent = presented.response_key.map(|key| key.text);
+        let covers_response_key = match &proof {
+            Some(proof) => proof.check_response_key(sent)?,
+            None => false,
+        };
         let route = presented.route;
         let is_granted = token.cap.covers(presented.method, presented.target.path(), route);
         let mut grant = granted(presented.tool_server, route);
@@ -78,6 +84,7 @@ impl EKey {
             kernel: self.kernel.clone(),
             token,
             proof,
+            covers_response_key,
         }))
     }
 }
@@ -94,6 +101,7 @@ struct Bound {
     proof: Option<Proof>,
     grants: Vec<Grant>,
     needs_body: bool,
+    covers_response_key: bool,
     rules: Arc<EKeyRules>,
     kernel: Kernel,
 }
@@ -138,6 +146,10 @@ impl Opened for Bound {
 
     fn renews_nonce(&self, _: u64) -> bool {
         false
+    }
+
+    fn covers_response_key(&self) -> bool {
+        self.covers_response_key
     }
 }
 

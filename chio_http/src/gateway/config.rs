@@ -5,6 +5,8 @@ mod values;
 
 mod device;
 
+mod rollout;
+
 mod check;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use crate::route::{self, Routes};
 pub use self::device::{
     Device, DeviceClient, DeviceHeaders, DeviceProfile, DeviceThreat, NewSessions, Reaction, Require, Status,
 };
+pub use self::rollout::changed;
 pub use self::values::{Count, Hash, Millis, Origin, Reference, Seconds, Url};
 
 /// What is configured.
@@ -42,6 +45,10 @@ pub struct Config {
     pub ekey: Option<Spanned<Ekey>>,
     /// Device keys: bearer tokens with the signature of an enrolled device.
     pub device: Option<Spanned<Device>>,
+    /// When answers are sealed.
+    pub sealed: Option<Sealed>,
+    /// In which mode what is decided: the one part that is read again while the gateway runs.
+    pub rollout: Option<Spanned<RolloutWith>>,
     /// The kernel that decides.
     #[serde(default)]
     pub kernel: KernelWith,
@@ -181,6 +188,9 @@ pub struct Route {
     /// Whether a proof must cover the body of its requests.
     #[serde(default)]
     pub content_digest: bool,
+    /// Whether its answers are sealed, and requests refused that do not ask for that.
+    #[serde(default)]
+    pub sealed: bool,
     /// Whether it is open to everybody.
     #[serde(default)]
     pub public: bool,
@@ -306,6 +316,47 @@ pub struct EkeyClient {
     pub max_limit: Option<u64>,
 }
 
+/// `[sealed]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    /// Whether the answers of all routes are sealed.
+    #[serde(default)]
+    pub required: bool,
+    /// The longest body of an answer that is sealed: it is read whole before anything is sent.
+    #[serde(default = "Count::<1_048_576>::get")]
+    pub max_body_bytes: Count<1_048_576>,
+}
+
+/// `[rollout]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolloutWith {
+    /// Where this gateway runs; without it, what `CHIO_ENVIRONMENT` says.
+    pub environment: Option<String>,
+    /// Whether the service sees the credentials as a client has sent them, where nothing is enforced.
+    pub pass_credentials: Option<bool>,
+    /// The rules, of which the first that a request is of decides.
+    #[serde(default)]
+    pub rule: Vec<Spanned<RuleWith>>,
+}
+
+/// `[[rollout.rule]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleWith {
+    /// Where it counts; without it, everywhere.
+    pub environment: Option<String>,
+    /// For requests by which scheme.
+    pub scheme: Option<String>,
+    /// For clients of which profile.
+    pub profile: Option<String>,
+    /// For which route, by its `tool`.
+    pub route: Option<String>,
+    /// In which mode they are decided.
+    pub mode: Mode,
+}
+
 /// `[kernel]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -362,7 +413,7 @@ impl Config {
     /// Fails where one is none, or two are the same; [`Self::parse`] has found that before.
     pub fn routes(&self) -> Result<Routes, route::RouteError> {
         let read = |route: &Spanned<Route>| {
-            let Route { tool, scope, subcap, content_digest, public } = route.get_ref();
+            let Route { tool, scope, subcap, content_digest, sealed, public } = route.get_ref();
             let mut read = route::Route::parse(tool)?;
             if let Some(scope) = scope {
                 read = read.scope(scope);
@@ -373,10 +424,17 @@ impl Config {
             if *content_digest {
                 read = read.with_digest();
             }
+            if *sealed {
+                read = read.sealed();
+            }
             Ok(if *public { read.public() } else { read })
         };
         Routes::new(self.route.iter().map(read).collect::<Result<Vec<_>, route::RouteError>>()?)
     }
+}
+
+fn wrong(at: usize, what: &str, help: &str) -> ConfigError {
+    ConfigError { at: Some(at), what: what.to_owned(), help: help.to_owned() }
 }
 
 /// The value that is wrong may be a secret that stands in the wrong place.

@@ -17,8 +17,8 @@ fn upstream(url: &str) -> String {
 
 /// A gateway that runs, ended with the test.
 pub struct Running {
-    child: Child,
-    told: BufReader<ChildStderr>,
+    pub child: Child,
+    pub told: BufReader<ChildStderr>,
 }
 
 impl Running {

@@ -18,6 +18,8 @@ mod upgrades;
 
 mod programs;
 
+mod rollout;
+
 mod command;
 
 mod clients;

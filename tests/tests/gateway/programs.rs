@@ -255,8 +255,7 @@ async fn keys_of_an_issuer_come_by_tls_that_is_verified() {
         let mut running = Running::run(command);
         let gateway = running.next("listening");
         let url = format!("{origin}/orders");
-        let claims =
-            ProofClaims { method: "GET", url: &url, now, token: Some(&token), nonce: None, query: None, body: None };
+        let claims = ProofClaims { method: "GET", url: &url, now, token: Some(&token), ..ProofClaims::default() };
         // A gateway with a state in memory takes no proof from before its start; this one is dated ahead of it.
         let proof = ProofClaims { now: SystemClock.now().unwrap() + 4, ..claims }.sign(&agent).unwrap();
         let mut client = Client(tokio::net::TcpStream::connect(gateway).await.unwrap());

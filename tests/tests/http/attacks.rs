@@ -256,7 +256,7 @@ async fn headers_that_stand_there_twice() {
         request
     };
     refused(twice("dpop"), (401, "proof_malformed", PROOF)).await;
-    refused(twice("authorization"), (400, "proof_malformed", "invalid_request")).await;
+    refused(twice("authorization"), (400, "malformed_call", "invalid_request")).await;
     let joined = |name: &'static str| {
         let mut request = client.request("GET", "/orders/1");
         let value = request.headers()[name].to_str().unwrap().to_owned();

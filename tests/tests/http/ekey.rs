@@ -569,3 +569,34 @@ async fn an_ekey_by_an_algorithm_that_is_for_others() {
     let wanted = chio_http::issuer::TokenError::Jws(chio_http::jws::JwsError::Alg);
     assert_eq!(refused.failure, chio_http::failure::Failure::Token(wanted));
 }
+
+/// What is signed would be the same for each request with the token, and an answer could be taken for another's.
+#[tokio::test]
+async fn an_answer_is_sealed_where_a_proof_covers_the_key_and_not_for_a_certificate_alone() {
+    use chio_http::dpop::signed_digest;
+    use chio_http::sealed::{ResponseSecret, open};
+    let secret = ResponseSecret::from_bytes([77; 32]);
+    let key = || secret.header().parse().unwrap();
+    let (mut world, own) = (ekey_world(), ClientCertificate { der: b"a certificate".to_vec().into() });
+    let mut for_certificate = wanted(3);
+    for_certificate["bind"] = json!("mTLS");
+    for_certificate.as_object_mut().unwrap().remove("jwk");
+    let issuer = ekeys(&ManualClock::at(NOW));
+    let issued = issuer.issue(SECRET, for_certificate.to_string().as_bytes(), Some(&own)).unwrap();
+    let alone = bare("GET", "/orders/1").header("authorization", format!("EKey {}", issued.token));
+    let mut alone = alone.header("response-key", secret.header()).body(Body::empty()).unwrap();
+    alone.extensions_mut().insert(own);
+    assert_eq!(world.send(alone).await.answer(), answer(401, "proof_binding_mismatch", "invalid_proof"));
+    let issued = issue(&wanted(5)).unwrap();
+    let mut uncovered = good(&issued);
+    uncovered.headers_mut().insert("response-key", key());
+    assert_eq!(world.send(uncovered).await.answer(), answer(401, "proof_binding_mismatch", "invalid_proof"));
+    assert_eq!(world.seen(), 0);
+    let mut asking = request(&client_key(), &issued, "GET", "/orders/1", |claims| {
+        claims.response_key = Some(secret.header().to_owned().leak())
+    });
+    asking.headers_mut().insert("response-key", key());
+    let proof = asking.headers()["dpop"].to_str().unwrap().to_owned();
+    let got = world.send(asking).await;
+    assert_eq!(&open(&secret, &got.body, signed_digest(&proof)).unwrap().body[..], b"answer");
+}

@@ -14,6 +14,9 @@ mod passing;
 #[path = "../redis/server.rs"]
 #[allow(dead_code)] // its own tests need more of it
 mod redis;
+mod rollout;
+
+mod sealed;
 
 mod third_party;
 

@@ -16,10 +16,12 @@ use chio_http::jws::{self, Alg};
 use chio_http::keys::Keys;
 use chio_http::layer::BODY_LIMIT;
 use chio_http::origin::Origin;
+use chio_http::rollout::Rollouts;
 use chio_http::route::{Route, Routes};
 use chio_http::scheme::HttpScheme;
+use chio_http::sealed::Sealing;
 use chio_http::server_nonce::ServerNonces;
-use chio_http::{Body, Caller, GuardLayer, Guarded, GuardedService, HttpGuard, Rfc9449};
+use chio_http::{Body, Caller, GuardLayer, GuardOptions, Guarded, GuardedService, HttpGuard, Rfc9449};
 use chio_kernel::clock::ManualClock;
 use chio_kernel::config::Mode;
 use chio_kernel::store::MemoryReceipts;
@@ -64,6 +66,7 @@ pub struct Echo {
     pub status: Option<StatusCode>,
     pub outcome: Option<OutcomeStatus>,
     pub answer: Option<Answer>,
+    pub headers: Vec<(&'static str, &'static str)>,
 }
 
 /// A body of an answer that comes in parts, and may break.
@@ -129,6 +132,9 @@ impl tower_service::Service<Request<Body>> for Echo {
             };
             let mut response = Response::new(body);
             *response.status_mut() = this.status.unwrap_or(StatusCode::OK);
+            for (name, value) in this.headers {
+                response.headers_mut().append(name, value.parse().unwrap());
+            }
             if let Some(outcome) = this.outcome {
                 response.extensions_mut().insert(outcome);
             }
@@ -146,6 +152,8 @@ pub struct Setting {
     pub service: Echo,
     pub kernel: fn(KernelBuilder) -> KernelBuilder,
     pub schemes: fn(&Kernel) -> Vec<Box<dyn HttpScheme>>,
+    pub rollouts: Option<Rollouts>,
+    pub sealing: Sealing,
 }
 
 impl Default for Setting {
@@ -158,6 +166,8 @@ impl Default for Setting {
             service: Echo::default(),
             kernel: |builder| builder,
             schemes: |_| Vec::new(),
+            rollouts: None,
+            sealing: Sealing::default(),
         }
     }
 }
@@ -199,6 +209,7 @@ pub fn routes() -> Routes {
         route("GET:/v1/tools/call"),
         route("POST:/x"),
         route("GET:/orders/@me").scope("admin"),
+        route("GET:/vault/:id").sealed(),
         route("GET:/about").public(),
     ])
     .unwrap()
@@ -238,7 +249,9 @@ impl World {
         let origins = vec![Origin::parse(ORIGIN).unwrap(), Origin::parse("https://api.example.com:8443").unwrap()];
         let log = Log::default();
         let guarded = GuardedService { origins, routes: routes(), body_limit: BODY_LIMIT };
-        let guard = HttpGuard::with_audit(kernel.clone(), guarded, schemes, log.clone()).unwrap();
+        let (audit, rollouts, sealing) = (Box::new(log.clone()), setting.rollouts, setting.sealing);
+        let guard =
+            HttpGuard::with(kernel.clone(), guarded, schemes, GuardOptions { audit, rollouts, sealing }).unwrap();
         let seen = Arc::clone(&setting.service.seen);
         Self { log, clock, kernel, receipts, service: GuardLayer::new(guard).layer(setting.service), seen }
     }

@@ -18,9 +18,11 @@ use chio_http::jwk::{Jwks, jwks};
 use chio_http::jws::Alg;
 use chio_http::keys::{Keys, Refresh};
 use chio_http::origin::Origin;
+use chio_http::rollout::Rollouts;
 use chio_http::scheme::HttpScheme;
+use chio_http::sealed::Sealing;
 use chio_http::server_nonce::ServerNonces;
-use chio_http::{GuardLayer, GuardedService, HttpGuard, Rfc9449};
+use chio_http::{GuardLayer, GuardOptions, GuardedService, HttpGuard, Rfc9449};
 use chio_kernel::clock::SystemClock;
 use chio_kernel::store::StandingStore;
 use chio_kernel::{Kernel, Settings};
@@ -57,22 +59,28 @@ pub(super) fn settings(config: &Config) -> Settings {
 /// What a guard is made of, read before anything is opened or told.
 pub(super) struct Read {
     service: GuardedService,
+    options: GuardOptions,
     rfc9449: Option<(AccessTokens, ProofRules, bool)>,
     ekey: Option<(Vec<Issuer>, EKeyRules)>,
     device: Option<Devices>,
 }
 
 /// Reads what the configuration names.
-pub(super) fn read(config: &Config, own: Option<&EKeyIssuer>) -> Result<Read, Failure> {
+pub(super) fn read(config: &Config, own: Option<&EKeyIssuer>, rollouts: &Rollouts) -> Result<Read, Failure> {
     let mut origins = vec![config.listen.origin.0.clone()];
     let scheme = if config.listen.origin.0.is_https() { "https" } else { "http" };
     let others = config.listen.hosts.iter().map(|host| Origin::parse(&format!("{scheme}://{host}")));
     origins.extend(others.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?);
     let body_limit = config.listen.max_covered_body_bytes.size();
     let routes = config.routes().map_err(|error| wrong(&error))?;
+    let sealing = config.sealed.as_ref().map_or_else(Sealing::default, |sealed| Sealing {
+        required: sealed.required,
+        body_limit: sealed.max_body_bytes.size(),
+    });
     let (rfc9449, ekey) = (config.rfc9449.as_ref(), config.ekey.as_ref());
     Ok(Read {
         service: GuardedService { origins, routes, body_limit },
+        options: GuardOptions { rollouts: Some(rollouts.clone()), sealing, ..GuardOptions::default() },
         rfc9449: rfc9449.map(|rfc9449| of_rfc9449(rfc9449.get_ref())).transpose()?,
         ekey: ekey.map(|ekey| of_ekey(ekey.get_ref(), config.listen.origin.0.as_str(), own)).transpose()?,
         device: config.device.as_ref().map(|device| Devices::read(device.get_ref())).transpose()?,
@@ -101,8 +109,8 @@ impl Read {
             schemes.push(Box::new(scheme));
             desks.push(Box::new(desk));
         }
-        let guard = HttpGuard::new(kernel.clone(), self.service, schemes).map_err(|error| wrong(&error))?;
-        Ok((GuardLayer::new(guard), desks))
+        let guard = HttpGuard::with(kernel.clone(), self.service, schemes, self.options);
+        Ok((GuardLayer::new(guard.map_err(|error| wrong(&error))?), desks))
     }
 }
 

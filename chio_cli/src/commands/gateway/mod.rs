@@ -2,15 +2,21 @@
 
 mod guard;
 
+mod reload;
+
+mod report;
+
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chio_http::Guarded;
-use chio_http::gateway::config::{self, AdminAt, Clients, Config, Host, Listen, Reference, Tls, UpstreamAt};
+use chio_http::gateway::config::{AdminAt, Clients, Config, ConfigError, Host, Listen, Reference, Tls, UpstreamAt};
 use chio_http::gateway::{
     Admin, ClientCertificates, Desk, DesksLayer, Metered, Metrics, Proxy, ProxyOptions, Readiness, ServeOptions,
     Target, WithDesks, Workers, serve, tls_server,
 };
+use chio_http::rollout::Rollouts;
 use chio_kernel::Kernel;
 use chio_kernel::config::Mode;
 use chio_kernel::store::RevocationStore;
@@ -21,10 +27,12 @@ use toml::Spanned;
 use tower_layer::Layer as _;
 use zeroize::Zeroizing;
 
+use self::reload::Reload;
 use super::{at, log};
-use crate::args::Gateway;
+use crate::args::{Gateway, GatewayCommand};
 use crate::exit::{Exit, Failure};
 use crate::files;
+use crate::interrupt;
 use crate::print::{GREEN, Printer, RESET};
 use crate::source::{Source, place_in};
 use crate::state::{self, Place};
@@ -34,7 +42,13 @@ const MAX_CONFIG_BYTES: usize = 1 << 20;
 const MAX_PEM_BYTES: usize = 1 << 20;
 
 pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
-    let config = configuration(&args.config)?;
+    if let Some(GatewayCommand::Report(args)) = &args.command {
+        return report::run(args, printer);
+    }
+    let from = args.config.as_ref().unwrap_or(&Source::StandardInput);
+    let text = text(from)?;
+    let config = configuration(from, &text)?;
+    let rollouts = Rollouts::new(reload::rollout(from, &text, &config)?);
     let options = serve_options(&config)?;
     let metrics = Metrics::default();
     let count = Workers::count_for(options.max_connections);
@@ -43,14 +57,22 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     })?;
     let key = config.kernel.key.as_ref().map(|key| files::read_key(&source(key))).transpose()?;
     let issuer = guard::issuer(&config)?;
-    let read = guard::read(&config, issuer.as_ref())?;
+    let read = guard::read(&config, issuer.as_ref(), &rollouts)?;
     for (what, help) in config.device.iter().flat_map(|device| device.get_ref().warnings()) {
         printer.warning(what, help);
     }
     if args.check {
         let (routes, address) = (config.route.len(), config.listen.address);
-        let value = json!({"address": address.to_string(), "routes": routes, "upstream": config.upstream.get_ref().url.0.to_string()});
-        printer.answer(&value, &format!("{GREEN}ok{RESET}     {routes} routes\n"))?;
+        let lenient = reload::not_enforced(&rollouts.now());
+        let upstream = config.upstream.get_ref().url.0.to_string();
+        let mut text = format!("{GREEN}ok{RESET}     {routes} routes\n");
+        for one in &lenient {
+            let _ = writeln!(text, "       {one}");
+        }
+        let value = json!({
+            "address": address.to_string(), "not_enforced": lenient, "routes": routes, "upstream": upstream,
+        });
+        printer.answer(&value, &text)?;
         return Ok(Exit::Done);
     }
     log();
@@ -64,11 +86,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     if let Some(key) = key {
         builder = builder.signing_key(key);
     }
-    let mode = match config.kernel.mode {
-        config::Mode::Enforce => Mode::Enforce,
-        config::Mode::Report => Mode::Report,
-        config::Mode::Off => Mode::Off,
-    };
+    let mode = Mode::from(config.kernel.mode);
     let (revocations, standings) = (Arc::clone(&stores.revocations), Arc::clone(&stores.standings));
     let origin = config.listen.origin.0.as_str();
     let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
@@ -83,7 +101,9 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let service = |proxy| Metered::new(desks.layer(guard.layer(proxy)), metrics.clone());
     let services = proxies.into_iter().map(service).collect();
     let workers = Workers::start(count).map_err(no_thread)?;
-    let served = runtime.block_on(listen(&config, (&workers, &options), services, &metrics, readiness));
+    reload::warn(&rollouts.now());
+    let reload = Reload::new(from.clone(), text, rollouts);
+    let served = runtime.block_on(listen(&config, (&workers, &options), services, &metrics, (readiness, reload)));
     drop(workers);
     runtime.shutdown_background();
     if let Err(error) = pollster::block_on(kernel.flush()) {
@@ -92,14 +112,18 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     served
 }
 
-fn configuration(source: &Source) -> Result<Config, Failure> {
+fn text(source: &Source) -> Result<String, Failure> {
     let bytes = source.read(WHAT, MAX_CONFIG_BYTES)?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Failure::new(format!("{WHAT} {source} is not a text"), "it is TOML, in UTF-8"))?;
-    Config::parse(text).map_err(|error| {
-        let place = error.at.map_or_else(String::new, |at| format!(", {}", place_in(text, at)));
-        Failure::new(format!("{WHAT} {source}{place}: {}", error.what), error.help)
-    })
+    String::from_utf8(bytes).map_err(|_| Failure::new(format!("{WHAT} {source} is not a text"), "it is TOML, in UTF-8"))
+}
+
+fn configuration(source: &Source, text: &str) -> Result<Config, Failure> {
+    Config::parse(text).map_err(|error| wrong_at(source, text, error))
+}
+
+fn wrong_at(source: &Source, text: &str, error: ConfigError) -> Failure {
+    let place = error.at.map_or_else(String::new, |at| format!(", {}", place_in(text, at)));
+    Failure::new(format!("{WHAT} {source}{place}: {}", error.what), error.help)
 }
 
 fn source(reference: &Reference) -> Source {
@@ -177,9 +201,13 @@ async fn listen(
     (workers, options): (&Workers, &ServeOptions),
     services: Vec<Metered<WithDesks<Guarded<Proxy>>>>,
     metrics: &Metrics,
-    readiness: Readiness,
+    (readiness, reload): (Readiness, Reload),
 ) -> Result<Exit, Failure> {
     let (stop, mut stopped) = watch::channel(false);
+    // Before anybody is told that it runs: until then each of these signals ends it.
+    let end = end();
+    reload.on_hangup()?;
+    interrupt::hand_over();
     let listener = bind(config.listen.address).await?;
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let admin = match config.admin.as_ref().map(Spanned::get_ref) {
@@ -199,7 +227,7 @@ async fn listen(
         }))
     });
     let told = async {
-        end().await;
+        end.await;
         tracing::info!("told to stop");
     };
     let ended = workers.serve(listener, options, services, metrics, told).await;
@@ -228,17 +256,23 @@ fn announce(what: &str, scheme: &str, listener: &TcpListener) {
     }
 }
 
-/// The process is told to end.
-async fn end() {
+/// The process is told to end. To be called within a runtime, from when on it minds that.
+fn end() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let on = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
+    let on = |kind| {
+        let signal = signal(kind);
+        async move {
+            match signal {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
         }
     };
-    tokio::select! {
-        () = on(SignalKind::terminate()) => {}
-        () = on(SignalKind::interrupt()) => {}
+    let (terminate, interrupt) = (on(SignalKind::terminate()), on(SignalKind::interrupt()));
+    async move {
+        tokio::select! {
+            () = terminate => {}
+            () = interrupt => {}
+        }
     }
 }

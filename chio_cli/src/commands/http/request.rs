@@ -7,9 +7,11 @@ use chio_http::Body;
 use chio_http::client::{Answer, Client};
 use chio_http::device::DeviceClient;
 use chio_http::device::client::DeviceRequest;
-use chio_http::dpop::ProofClaims;
+use chio_http::dpop::{ProofClaims, signed_digest};
 use chio_http::ekey::token::Cap;
 use chio_http::ekey::{EKeySession, Transport};
+use chio_http::response_key::RESPONSE_KEY;
+use chio_http::sealed::{self, ResponseSecret};
 use chio_kernel::clock::{BoxFuture, KernelError, SystemClock};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
@@ -42,7 +44,9 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for it"))?;
     let saved = args.save.as_ref().map(|path| Pending::new(path, Audience::Owner, false)).transpose()?;
-    let asked = Asked { method, url: &args.url, client, data };
+    let secret = args.sealed.then(ResponseSecret::generate).transpose();
+    let secret = secret.map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
+    let asked = Asked { method, url: &args.url, client, data, secret };
     let (headers, answer) = match (&args.key, &args.token, &args.issuer) {
         (Some(key), Some(token), _) => {
             let (key, token) = (files::read_key(key)?, text(token, "the token")?);
@@ -57,6 +61,10 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
     if let Some(saved) = saved {
         saved.finish(&written(&headers))?;
     }
+    let answer = match &asked.secret {
+        Some(secret) => opened(secret, answer, &headers)?,
+        None => answer,
+    };
     let body = String::from_utf8_lossy(&answer.body);
     if printer.is_json() {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_else(|_| body.clone().into());
@@ -76,6 +84,23 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
     })
 }
 
+/// What is in a sealed answer, once it is certain that it is the one to this request. A refusal comes open: no proof has made
+/// the key the asker's.
+fn opened(secret: &ResponseSecret, answer: Answer, sent: &HeaderMap) -> Result<Answer, Failure> {
+    let is =
+        |media_type: &str| answer.headers.get(CONTENT_TYPE).is_some_and(|of| of.as_bytes() == media_type.as_bytes());
+    let is_sealed = is(sealed::MEDIA_TYPE);
+    if !is_sealed && !answer.status.is_success() && is("application/problem+json") {
+        return Ok(answer);
+    }
+    let help = "do not rely on this answer: whoever is in between has made it, or the service seals none";
+    if !is_sealed {
+        return Err(Failure::new("the answer is not sealed", help));
+    }
+    let proof = sent.get(DPOP).and_then(|proof| proof.to_str().ok()).unwrap_or_default();
+    sealed::open(secret, &answer.body, signed_digest(proof)).map_err(|error| Failure::new(error, help))
+}
+
 fn client(url: &str) -> Result<Client, Failure> {
     Client::new(url).map_err(|error| Failure::new(error, "plain HTTP is for this machine alone: use https"))
 }
@@ -93,6 +118,8 @@ struct Asked<'a> {
     url: &'a str,
     client: Client,
     data: Option<Vec<u8>>,
+    /// The key that the answer is to be sealed for.
+    secret: Option<ResponseSecret>,
 }
 
 impl Asked<'_> {
@@ -121,6 +148,7 @@ impl Asked<'_> {
                 nonce,
                 query: self.client.uri().query(),
                 body: self.data.as_deref(),
+                response_key: self.secret.as_ref().map(ResponseSecret::header),
             };
             let proof = claims.sign(key).map_err(|error| Failure::new(error, "check the key"))?;
             let value =
@@ -128,6 +156,9 @@ impl Asked<'_> {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, value(format!("DPoP {token}"))?);
             headers.insert(DPOP, value(proof)?);
+            if let Some(secret) = &self.secret {
+                headers.insert(RESPONSE_KEY, value(secret.header().to_owned())?);
+            }
             Ok::<_, Failure>(headers)
         };
         let first = headers(None)?;
@@ -188,7 +219,8 @@ impl Asked<'_> {
             Failure::new(error, "check the issuer, the secret, and what its client may ask for")
         };
         let session = EKeySession::new(Post { issuer, secret }, SystemClock, subject, audience, cap).map_err(failed)?;
-        let headers = session.headers(self.method.as_str(), self.url, self.data.as_deref());
+        let key = self.secret.as_ref().map(ResponseSecret::header);
+        let headers = session.headers_for(self.method.as_str(), self.url, self.data.as_deref(), key);
         let headers = runtime.block_on(headers).map_err(failed)?;
         let answer = self.send(runtime, &headers)?;
         Ok((headers, answer))

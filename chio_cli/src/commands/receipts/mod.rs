@@ -1,6 +1,6 @@
 //! `chio receipts`: always as a stream, so that the number of receipts does not matter.
 
-mod stream;
+pub(super) mod stream;
 
 mod filter;
 

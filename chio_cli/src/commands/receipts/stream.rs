@@ -13,7 +13,7 @@ use crate::source::{self, Source};
 const WHAT: &str = "the receipts";
 
 /// Receipts that are read.
-pub(super) struct Stream<'a> {
+pub(in crate::commands) struct Stream<'a> {
     source: &'a Source,
     reader: BufReader<Box<dyn Read>>,
     line: Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) struct Stream<'a> {
 }
 
 /// A line of the file.
-pub(super) enum Line {
+pub(in crate::commands) enum Line {
     Receipt(Box<Receipt>),
     /// No receipt; told only where nothing is verified.
     Unreadable(u64),
@@ -32,7 +32,7 @@ pub(super) enum Line {
 
 impl<'a> Stream<'a> {
     /// A stream that ends at the first fault of the chain of `kernel`.
-    pub(super) fn verified(source: &'a Source, kernel: Option<&str>) -> Result<Self, Failure> {
+    pub(in crate::commands) fn verified(source: &'a Source, kernel: Option<&str>) -> Result<Self, Failure> {
         source::read_once([source.is_standard_input(), kernel == Some("-")])?;
         let kernel: Option<PublicKey> = kernel.map(files::read_public_key).transpose()?;
         let help = "do not rely on these receipts; compare them with another copy";
@@ -40,7 +40,7 @@ impl<'a> Stream<'a> {
     }
 
     /// A stream of whatever receipts there are.
-    pub(super) fn unverified(source: &'a Source) -> Result<Self, Failure> {
+    pub(in crate::commands) fn unverified(source: &'a Source) -> Result<Self, Failure> {
         Self::new(source, None, "is it the right file?")
     }
 
@@ -50,13 +50,13 @@ impl<'a> Stream<'a> {
     }
 
     /// What is said where a fault keeps the receipts from being shown.
-    pub(super) fn or_else(mut self, help: &'static str) -> Self {
+    pub(in crate::commands) fn or_else(mut self, help: &'static str) -> Self {
         self.help = help;
         self
     }
 
     /// The next line; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Line>, Failure> {
+    pub(in crate::commands) fn next(&mut self) -> Result<Option<Line>, Failure> {
         self.line.clear();
         self.number = self.number.saturating_add(1);
         let most = u64::try_from(MAX_RECEIPT_BYTES).unwrap_or(u64::MAX).saturating_add(2);
@@ -85,7 +85,7 @@ impl<'a> Stream<'a> {
     }
 
     /// What the chain contains, if it was verified.
-    pub(super) fn finish(self) -> Result<Option<ChainReport>, Failure> {
+    pub(in crate::commands) fn finish(self) -> Result<Option<ChainReport>, Failure> {
         if self.number <= 1 {
             return Err(Failure::new(format!("{WHAT} {}: there are none", self.source), "was it written to the end?"));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chio_core::error::excerpt;
 use toml::Spanned;
 
-use super::{AdminAt, Clients, Config, ConfigError, Device, Ekey, Issuer, Route};
+use super::{AdminAt, Clients, Config, ConfigError, Device, Ekey, Issuer, Route, rollout, wrong};
 use crate::device::enroll::{CHALLENGE_PATH, ENROLL_PATH};
 use crate::device::possession::MAX_WINDOW_SECS;
 use crate::gateway::names::Meaning;
@@ -47,10 +47,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     }
     let mut routes = Vec::new();
     for route in &config.route {
-        let Route { tool, scope, subcap, content_digest, public } = route.get_ref();
+        let Route { tool, scope, subcap, content_digest, sealed, public } = route.get_ref();
         let at = route.span().start;
         routes.push(route::Route::parse(tool).map_err(|error| wrong(at, &error.to_string(), ROUTE))?);
-        if *public && (scope.is_some() || subcap.is_some() || *content_digest) {
+        if *public && (scope.is_some() || subcap.is_some() || *content_digest || *sealed) {
             let help = "take out `public`, or else what it needs";
             return Err(wrong(at, "a route that is open to everybody needs nothing", help));
         }
@@ -93,7 +93,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             return Err(wrong(at, "an E-Key lives at most 60 s", "ask for one more often"));
         }
     }
-    Ok(())
+    rollout::check(config)
 }
 
 fn issuers(at: usize, issuers: &[Issuer], help: &str) -> Result<(), ConfigError> {
@@ -187,8 +187,4 @@ fn is_own_name(name: &str) -> bool {
         && !STARTS.iter().any(|start| name.starts_with(start))
         && !OTHERS.contains(&name)
         && !["x-ts", "x-nonce", "x-pop"].contains(&name)
-}
-
-fn wrong(at: usize, what: &str, help: &str) -> ConfigError {
-    ConfigError { at: Some(at), what: what.to_owned(), help: help.to_owned() }
 }
