@@ -3,6 +3,7 @@
 //!
 //! `cargo bench -p chio_tests --bench http`. What was seen: `docs/performance.md`.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
@@ -13,6 +14,9 @@ use std::time::Instant;
 use chio_core::crypto::{Algorithm, Keypair, SigningBackend};
 use chio_core::digest::Digest;
 use chio_http::access_token::AccessTokens;
+use chio_http::device::client::DeviceRequest;
+use chio_http::device::record::{Device, DeviceId};
+use chio_http::device::{BearerTokens, Clients, DeviceBook, DeviceClient, DeviceRules, DeviceScheme, SessionRules};
 use chio_http::dpop::{ProofClaims, ProofRules};
 use chio_http::ekey::{EKey, EKeyRules};
 use chio_http::issuer::Issuer;
@@ -26,6 +30,8 @@ use chio_http::server_nonce::ServerNonces;
 use chio_http::{Body, ClientCertificate, GuardLayer, GuardedService, HttpGuard, Rfc9449};
 use chio_kernel::Kernel;
 use chio_kernel::clock::ManualClock;
+use chio_kernel::store::MemoryStandings;
+use chio_store::{Entry, MemoryRecords, Put, Records as _, Room, Table};
 use chio_tests::world::NOW;
 use hyper::{Request, Response};
 use serde_json::{Value, json};
@@ -67,9 +73,17 @@ enum Bound {
     Certificate,
 }
 
+/// Which scheme.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Rfc9449,
+    EKey,
+    Device,
+}
+
 struct Row {
     name: &'static str,
-    is_ekey: bool,
+    kind: Kind,
     bound: Bound,
     algorithm: Algorithm,
 }
@@ -83,13 +97,35 @@ fn certificate() -> ClientCertificate {
     ClientCertificate { der: vec![7; 900].into() }
 }
 
-fn scheme(is_ekey: bool, kernel: &Kernel) -> Box<dyn HttpScheme> {
+/// What a key is enrolled as.
+fn device(key: &Keypair) -> Device {
+    let key = Jwk::of(&key.public_key()).expect("a key");
+    let (issuer, subject) = (ISSUER.to_owned(), "agent-1".to_owned());
+    let id = DeviceId::of(&issuer, &subject, key.thumbprint());
+    Device { id, issuer, subject, client: None, name: None, enrolled_at: NOW, key }
+}
+
+fn devices(issuers: Vec<Issuer>, kernel: &Kernel, key: &Keypair) -> DeviceScheme {
+    let (records, standings) = (Arc::new(MemoryRecords::default()), Arc::new(MemoryStandings::default()));
+    let device = device(key);
+    let entry = Entry { key: device.id.0, owner: device.owner(), value: device.to_bytes(), until: None };
+    let put = records.put(Table::Device, entry, None, Room { table: 1, owner: 1 }, NOW);
+    assert_eq!(pollster::block_on(put), Ok(Put::Kept));
+    let tokens = Arc::new(BearerTokens::new(issuers, "scope"));
+    let book = Arc::new(DeviceBook::new(records, standings.clone(), SessionRules::default()));
+    let clients = Arc::new(Clients::new(BTreeMap::new(), standings));
+    DeviceScheme::new(tokens, book, clients, DeviceRules::default(), kernel.clone())
+}
+
+fn scheme(kind: Kind, kernel: &Kernel, holder: &Keypair) -> Box<dyn HttpScheme> {
     let key = public_jwk(&issuer_key().public_key()).replacen('{', r#"{"kid":"1","#, 1);
     let keys = Jwks::parse(format!(r#"{{"keys":[{key}]}}"#).as_bytes()).expect("a set of keys");
     let (audiences, algs) = (vec![ORIGIN.into()], Alg::OF_ISSUERS.to_vec());
     let issuers = vec![Issuer { name: ISSUER.into(), audiences, algs, keys: Keys::fixed(keys) }];
-    if is_ekey {
-        return Box::new(EKey::new(issuers, EKeyRules::default(), kernel.clone()));
+    match kind {
+        Kind::Rfc9449 => {}
+        Kind::EKey => return Box::new(EKey::new(issuers, EKeyRules::default(), kernel.clone())),
+        Kind::Device => return Box::new(devices(issuers, kernel, holder)),
     }
     let nonces = Arc::new(ServerNonces::with_key(kernel.clone(), false, &[9; 32]));
     Box::new(Rfc9449::new(AccessTokens::new(issuers), ProofRules::default(), nonces))
@@ -103,29 +139,50 @@ fn token(row: &Row, key: &Keypair, trace: &str, now: u64) -> String {
     let mut claims = json!({
         "iss": ISSUER, "aud": ORIGIN, "sub": "agent-1", "iat": now, "exp": now + 30, "cnf": confirmation, "jti": trace,
     });
-    let of_kind: Value = if row.is_ekey {
-        json!({"trace": trace, "cap": {"action": ["GET:/orders/:id"], "scope": "orders"}})
-    } else {
-        json!({"scope": "orders read"})
+    let of_kind: Value = match row.kind {
+        Kind::Rfc9449 => json!({"scope": "orders read"}),
+        Kind::EKey => json!({"trace": trace, "cap": {"action": ["GET:/orders/:id"], "scope": "orders"}}),
+        Kind::Device => json!({"scope": "orders read", "sid": "session-1", "azp": "app"}),
     };
     let members = claims.as_object_mut().expect("an object");
+    if row.kind == Kind::Device {
+        members.remove("cnf");
+    }
     members.extend(of_kind.as_object().expect("an object").clone());
-    let typ = if row.is_ekey { "EKEY" } else { "at+jwt" };
+    let typ = if row.kind == Kind::EKey { "EKEY" } else { "at+jwt" };
     jws::sign(&issuer_key(), &format!(r#""kid":"1","typ":"{typ}""#), claims.to_string().as_bytes()).expect("a token")
 }
 
 /// A request with a token, and a new proof.
 fn request(row: &Row, key: &Keypair, token: &str, trace: &str, now: u64) -> Request<Body> {
-    let word = if row.is_ekey { "EKey" } else { "DPoP" };
+    let word = match row.kind {
+        Kind::Rfc9449 => "DPoP",
+        Kind::EKey => "EKey",
+        Kind::Device => "Bearer",
+    };
     let mut request = Request::builder()
         .uri(PATH)
         .header("host", "api.example.com")
         .header("user-agent", "agent/1.0")
         .header("accept", "*/*")
         .header("authorization", format!("{word} {token}"));
-    if let Bound::Key = row.bound {
+    if row.kind == Kind::Device {
         let url = format!("{ORIGIN}{PATH}");
-        let (ath, nonce) = if row.is_ekey { (None, Some(trace)) } else { (Some(token), None) };
+        let known = json!({
+            "device_id": device(key).id.to_string(), "origin": ORIGIN,
+            "headers": {"device_id": "x-device-id", "timestamp": "x-pop-timestamp", "nonce": "x-pop-nonce",
+                "signature": "x-pop-signature"},
+        });
+        let client = DeviceClient::from_json(known.to_string().as_bytes()).expect("a device");
+        let asked = DeviceRequest { method: "GET", url: &url, token, now, ..DeviceRequest::default() };
+        for (name, value) in &client.headers(key, asked).expect("a proof") {
+            if name != "authorization" {
+                request = request.header(name, value);
+            }
+        }
+    } else if let Bound::Key = row.bound {
+        let url = format!("{ORIGIN}{PATH}");
+        let (ath, nonce) = if row.kind == Kind::EKey { (None, Some(trace)) } else { (Some(token), None) };
         let claims = ProofClaims { method: "GET", url: &url, now, token: ath, nonce, ..ProofClaims::default() };
         request = request.header("dpop", claims.sign(key).expect("a proof"));
     } else {
@@ -167,9 +224,9 @@ fn measure(row: &Row, runtime: &Runtime) {
         routes: Routes::new([Route::parse("GET:/orders/:id").expect("a route").scope("orders")]).expect("routes"),
         body_limit: 1 << 20,
     };
-    let guard = HttpGuard::new(kernel.clone(), service, vec![scheme(row.is_ekey, &kernel)]).expect("a guard");
-    let (mut guarded, mut bare) = (GuardLayer::new(guard).layer(Answering), Answering);
     let key = Keypair::generate_for(row.algorithm).expect("a key");
+    let guard = HttpGuard::new(kernel.clone(), service, vec![scheme(row.kind, &kernel, &key)]).expect("a guard");
+    let (mut guarded, mut bare) = (GuardLayer::new(guard).layer(Answering), Answering);
     let prepared = key.public_key().prepare().expect("a key");
     let (mut with, mut without, mut verifications, mut outcomes) = (vec![], vec![], vec![], vec![]);
     for round in 0..ROUNDS {
@@ -215,18 +272,20 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     println!("| p50 of | added by the guard | one verification | seen | aim | later: the receipt of the outcome |");
     println!("|---|---|---|---|---|---|");
-    for (name, is_ekey, bound, algorithm) in [
-        ("rfc9449, ES256", false, Bound::Key, Algorithm::P256),
-        ("rfc9449, ES384", false, Bound::Key, Algorithm::P384),
-        ("rfc9449, EdDSA", false, Bound::Key, Algorithm::Ed25519),
-        ("E-Key, ES256", true, Bound::Key, Algorithm::P256),
-        ("E-Key, EdDSA", true, Bound::Key, Algorithm::Ed25519),
+    for (name, kind, bound, algorithm) in [
+        ("rfc9449, ES256", Kind::Rfc9449, Bound::Key, Algorithm::P256),
+        ("rfc9449, ES384", Kind::Rfc9449, Bound::Key, Algorithm::P384),
+        ("rfc9449, EdDSA", Kind::Rfc9449, Bound::Key, Algorithm::Ed25519),
+        ("E-Key, ES256", Kind::EKey, Bound::Key, Algorithm::P256),
+        ("E-Key, EdDSA", Kind::EKey, Bound::Key, Algorithm::Ed25519),
         // Nothing is verified: beside what its token was signed with.
-        ("E-Key by certificate", true, Bound::Certificate, Algorithm::Ed25519),
+        ("E-Key by certificate", Kind::EKey, Bound::Certificate, Algorithm::Ed25519),
+        ("device key, ES256", Kind::Device, Bound::Key, Algorithm::P256),
+        ("device key, EdDSA", Kind::Device, Bound::Key, Algorithm::Ed25519),
     ] {
         if !name.contains(&filter) {
             continue;
         }
-        measure(&Row { name, is_ekey, bound, algorithm }, &runtime);
+        measure(&Row { name, kind, bound, algorithm }, &runtime);
     }
 }
