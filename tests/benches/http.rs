@@ -118,7 +118,7 @@ fn devices(issuers: Vec<Issuer>, kernel: &Kernel, key: &Keypair) -> DeviceScheme
     DeviceScheme::new(tokens, book, clients, DeviceRules::default(), kernel.clone())
 }
 
-fn scheme(kind: Kind, kernel: &Kernel, key: &Keypair) -> Box<dyn HttpScheme> {
+fn scheme(kind: Kind, kernel: &Kernel, holder: &Keypair) -> Box<dyn HttpScheme> {
     let key = public_jwk(&issuer_key().public_key()).replacen('{', r#"{"kid":"1","#, 1);
     let keys = Jwks::parse(format!(r#"{{"keys":[{key}]}}"#).as_bytes()).expect("a set of keys");
     let (audiences, algs) = (vec![ORIGIN.into()], Alg::OF_ISSUERS.to_vec());
@@ -126,7 +126,7 @@ fn scheme(kind: Kind, kernel: &Kernel, key: &Keypair) -> Box<dyn HttpScheme> {
     match kind {
         Kind::Rfc9449 => {}
         Kind::EKey => return Box::new(EKey::new(issuers, EKeyRules::default(), kernel.clone())),
-        Kind::Device => return Box::new(devices(issuers, kernel, key)),
+        Kind::Device => return Box::new(devices(issuers, kernel, holder)),
     }
     let nonces = Arc::new(ServerNonces::with_key(kernel.clone(), false, &[9; 32]));
     Box::new(Rfc9449::new(AccessTokens::new(issuers), ProofRules::default(), nonces))
