@@ -251,7 +251,7 @@ impl HttpGuard {
         // One for the whole of the request, whatever comes in between.
         let rollout = guard.options.rollouts.as_ref().map(Rollouts::now);
         let (scheme, token) = self.presented(&parts.headers).map_err(Refusal::answer)?;
-        let scheme_name = scheme.map(|scheme| scheme.name());
+        let scheme_name = scheme.map(HttpScheme::name);
         let in_any_profile = rollout.as_ref().and_then(|of| of.mode_of_any_profile(route.tool_name(), scheme_name));
         let (mut opened, key) = match (scheme, in_any_profile) {
             (Some(scheme), mode) if mode != Some(Mode::Off) => {

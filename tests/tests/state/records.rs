@@ -326,7 +326,8 @@ fn an_owner_has_its_own_page_by_page() {
         }
         let wanted = |owner: Option<u8>, now: u64| {
             let is = |number: &u64| {
-                owner.is_none_or(|owner| owner == u8::from(number % 3 == 0)) && (now < NOW + 5 || number % 7 != 0)
+                owner.is_none_or(|owner| owner == u8::from(number.is_multiple_of(3)))
+                    && (now < NOW + 5 || !number.is_multiple_of(7))
             };
             let mut keys: Vec<_> = (0..700).filter(is).map(|number| key(number).0).collect();
             keys.sort_unstable();
