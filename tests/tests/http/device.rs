@@ -557,7 +557,7 @@ async fn headers_that_are_stripped_doubled_or_huge() {
     }
     let mut request = phone.request("GET", "/orders/1", "n");
     request.headers_mut().append("authorization", format!("Bearer {}", phone.token).parse().unwrap());
-    refused(&mut site, request, (400, "proof_malformed", "invalid_request")).await;
+    refused(&mut site, request, (400, "malformed_call", "invalid_request")).await;
     let long = "n".repeat(1 << 20);
     for nonce in [long.as_str(), &"n".repeat(129), "", "a b", "a\tb"] {
         refused(&mut site, phone.request("GET", "/orders/1", nonce), malformed).await;
@@ -908,7 +908,9 @@ async fn what_is_required_depends_on_the_client_and_on_nothing_that_a_request_sa
 async fn the_key_that_an_answer_is_sealed_for_is_covered() {
     let mut site = with_profiles();
     let phone = site.phone(p256(7), &alice()).await;
-    let (own, other) = (encoded(&[9; 32]), encoded(&[8; 32]));
+    // The base point of X25519, and another.
+    let own = encoded(&[&[9][..], &[0; 31]].concat());
+    let other = "V9tLNZ8jrl4Ubk4lEgVnBHIlBjSMFQwUdT0Mkz0E1CE".to_owned();
     let sends = |nonce: &str, signed: &str, sent: &str| {
         let signed = Signed { response_key: signed.into(), ..phone.signed("GET", "/orders/1", nonce) };
         let mut request = phone.sends("GET", "/orders/1", &signed);
