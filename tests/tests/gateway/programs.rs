@@ -255,13 +255,21 @@ async fn keys_of_an_issuer_come_by_tls_that_is_verified() {
         let mut running = Running::run(command);
         let gateway = running.next("listening");
         let url = format!("{origin}/orders");
-        let claims = ProofClaims { method: "GET", url: &url, now, token: Some(&token), ..ProofClaims::default() };
-        // A gateway with a state in memory takes no proof from before its start; this one is dated ahead of it.
-        let proof = ProofClaims { now: SystemClock.now().unwrap() + 4, ..claims }.sign(&agent).unwrap();
-        let mut client = Client(tokio::net::TcpStream::connect(gateway).await.unwrap());
-        let head = format!("Authorization: DPoP {token}\r\nDPoP: {proof}\r\nConnection: close");
-        client.write(&format!("GET /orders HTTP/1.1\r\nHost: api.example\r\n{head}\r\n\r\n")).await;
-        let answer = client.rest().await;
+        let ask = async |nonce: Option<&str>| {
+            let (now, token, url) = (SystemClock.now().unwrap(), Some(&*token), &*url);
+            let (query, body, response_key) = (None, None, None);
+            let claims = ProofClaims { method: "GET", url, now, token, nonce, query, body, response_key };
+            let head = format!("Authorization: DPoP {}\r\nDPoP: {}", token.unwrap(), claims.sign(&agent).unwrap());
+            let mut client = Client(tokio::net::TcpStream::connect(gateway).await.unwrap());
+            let request = format!("GET /orders HTTP/1.1\r\nHost: api.example\r\n{head}\r\nConnection: close\r\n\r\n");
+            client.write(&request).await;
+            client.rest().await
+        };
+        let mut answer = ask(None).await;
+        // Right after its start, with a state in memory, a gateway asks for a nonce of its own.
+        if let [nonce] = values(&answer, "dpop-nonce")[..] {
+            answer = ask(Some(&nonce.to_owned())).await;
+        }
         assert_eq!(status(&answer), expected, "{trusted} {answer}");
     }
     assert_eq!(seen.lock().unwrap().len(), 1);
