@@ -19,6 +19,8 @@ pub enum Failure {
     Token(TokenError),
     /// The proof is refused.
     Proof(ProofError),
+    /// What the scheme remembers cannot be had.
+    Store(String),
 }
 
 impl fmt::Display for Failure {
@@ -28,6 +30,7 @@ impl fmt::Display for Failure {
             Self::Request(why) => f.write_str(why),
             Self::Token(error) => write!(f, "the token: {error}"),
             Self::Proof(error) => write!(f, "the proof: {error}"),
+            Self::Store(why) => write!(f, "the records: {why}"),
         }
     }
 }
@@ -54,6 +57,9 @@ impl From<&Failure> for Denial {
             Failure::NoCredentials => Self::ProofMissing,
             Failure::Request(why) => malformed(why),
             Failure::Token(error) => of_token(error),
+            Failure::Store(why) => {
+                Self::StoreUnavailable { store: "records", step: Step::Authority, reason: excerpt(why) }
+            }
             Failure::Proof(error) => match error {
                 ProofError::Missing => Self::ProofMissing,
                 ProofError::Several
@@ -92,8 +98,11 @@ fn of_token(error: &TokenError) -> Denial {
         TokenError::Keys(why) => {
             Denial::StoreUnavailable { store: "issuer's keys", step: Step::Authority, reason: excerpt(why) }
         }
-        TokenError::Jws(_) | TokenError::Type | TokenError::Issuer | TokenError::Claim(_) | TokenError::Unbound => {
-            Denial::CapabilityMalformed { reason: error.to_string() }
-        }
+        TokenError::Jws(_)
+        | TokenError::Unknown
+        | TokenError::Type
+        | TokenError::Issuer
+        | TokenError::Claim(_)
+        | TokenError::Unbound => Denial::CapabilityMalformed { reason: error.to_string() },
     }
 }

@@ -52,6 +52,8 @@ mod denied;
 
 pub mod audit;
 
+pub mod opaque;
+
 mod shape;
 
 mod outcome;

@@ -3,6 +3,8 @@
 
 mod values;
 
+mod session;
+
 mod check;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use toml::Spanned;
 
 use crate::route::{self, Routes};
 
+pub use self::session::{Registration, Session};
 pub use self::values::{Count, Hash, Millis, Origin, Reference, Seconds, Url};
 
 /// What is configured.
@@ -35,6 +38,8 @@ pub struct Config {
     pub rfc9449: Option<Spanned<Rfc9449>>,
     /// E-Key.
     pub ekey: Option<Spanned<Ekey>>,
+    /// Sessions that a password opens.
+    pub session: Option<Spanned<Session>>,
     /// The kernel that decides.
     #[serde(default)]
     pub kernel: KernelWith,

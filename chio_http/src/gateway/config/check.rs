@@ -2,7 +2,7 @@
 
 use chio_core::error::excerpt;
 
-use super::{AdminAt, Clients, Config, ConfigError, Ekey, Route};
+use super::{AdminAt, Clients, Config, ConfigError, Ekey, Registration, Route};
 use crate::route::{self, Routes};
 
 const ROUTE: &str =
@@ -48,8 +48,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             let help = "take out `public`, or else what it needs";
             return Err(wrong(at, "a route that is open to everybody needs nothing", help));
         }
-        if !public && config.rfc9449.is_none() && config.ekey.is_none() {
-            let help = "add `[rfc9449]` or `[ekey]`, or say `public = true` where everybody may call";
+        if !public && config.rfc9449.is_none() && config.ekey.is_none() && config.session.is_none() {
+            let help = "add `[rfc9449]`, `[ekey]` or `[session]`, or say `public = true` where everybody may call";
             return Err(wrong(at, "there is no scheme by which anybody could call this route", help));
         }
         Routes::new(routes.clone()).map_err(|error| wrong(at, &error.to_string(), "name it once"))?;
@@ -90,6 +90,28 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         });
         if lives.max().is_some_and(|longest| longest > 60) {
             return Err(wrong(at, "an E-Key lives at most 60 s", "ask for one more often"));
+        }
+    }
+    if let Some(session) = &config.session {
+        let (at, session) = (session.span().start, session.get_ref());
+        session.rules().check().map_err(|what| wrong(at, what, "see docs/http.md"))?;
+        if session.window_secs.seconds() > 60 {
+            return Err(wrong(at, "`window_secs` is at most 60", "set the clocks"));
+        }
+        if session.scope.is_some() && session.registration != Registration::Open {
+            let help = "take it out: an invitation says what the sessions of its user are for";
+            return Err(wrong(at, "`scope` is for those who register without an invitation", help));
+        }
+        let has_its_path = |tool: &str| {
+            let path = tool.split_once(':').map_or("", |(_, path)| path);
+            path.strip_prefix(&*session.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if let Some(route) = config.route.iter().find(|route| has_its_path(&route.get_ref().tool)) {
+            let help = "give the route another path, or `[session]` another `prefix`";
+            return Err(wrong(route.span().start, "registration and login are at this path", help));
+        }
+        if config.ekey.as_ref().is_some_and(|ekey| ekey.get_ref().issuer.is_some()) && session.prefix == "/token" {
+            return Err(wrong(at, "the issuer of E-Keys answers at `/token`", "give `[session]` another `prefix`"));
         }
     }
     Ok(())
