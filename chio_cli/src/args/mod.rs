@@ -13,6 +13,9 @@ mod gateway;
 #[cfg(unix)]
 mod http;
 
+#[cfg(unix)]
+mod session;
+
 mod config;
 
 mod show;
@@ -29,11 +32,13 @@ pub(crate) use self::config::Config;
 #[cfg(unix)]
 pub(crate) use self::gateway::Gateway;
 #[cfg(unix)]
-pub(crate) use self::http::{Http, JwksOf, Request, Token};
+pub(crate) use self::http::{Http, JwksOf, Login, Logout, Register, Request, Token};
 #[cfg(unix)]
 pub(crate) use self::mcp::{
     ClientName, DenyAsName, Front, Mcp, McpConfig, McpExec, McpGuard, McpSign, McpTools, ModeName,
 };
+#[cfg(unix)]
+pub(crate) use self::session::{Session, SessionInvite, SessionList, SessionRevoke, SessionSetup};
 pub(crate) use self::show::{
     Completions, DecisionName, Explain, Inspect, KindName, Man, Receipts, ReceiptsFilter, ReceiptsList, ReceiptsShow,
     ReceiptsVerify,
@@ -117,6 +122,10 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(subcommand)]
     Http(Http),
+    /// Say who may log in, and end sessions
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Session(Session),
     /// Say what a denial code means, and what to do about it
     Explain(Explain),
     /// Print the completions of a shell

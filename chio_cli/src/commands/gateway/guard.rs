@@ -1,5 +1,7 @@
 //! The guard of `chio gateway`, as it is configured: its schemes, its routes, and the issuer of E-Keys beside it.
 
+mod session;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use chio_core::digest::Digest;
 use chio_http::access_token::AccessTokens;
 use chio_http::dpop::ProofRules;
 use chio_http::ekey::{EKey, EKeyIssuer, EKeyRules, IssuerClient};
+use chio_http::gateway::Desk;
 use chio_http::gateway::config::{self, Config, Required};
 use chio_http::issuer::Issuer;
 use chio_http::jwk::{Jwks, jwks};
@@ -21,6 +24,8 @@ use chio_http::{GuardLayer, GuardedService, HttpGuard, Rfc9449};
 use chio_kernel::clock::SystemClock;
 use chio_kernel::{Kernel, Settings};
 
+pub(super) use self::session::Kept;
+use self::session::OfSessions;
 use super::{WHAT, source};
 use crate::exit::Failure;
 use crate::files;
@@ -40,7 +45,8 @@ pub(super) fn settings(config: &Config) -> Settings {
         .map(|of| (of.get_ref().proof_ttl_secs.seconds(), of.get_ref().clock_skew_secs.seconds()));
     let ekey =
         config.ekey.as_ref().map(|of| (ProofRules::default().max_age_secs, of.get_ref().clock_skew_secs.seconds()));
-    let windows: Vec<_> = rfc9449.into_iter().chain(ekey).collect();
+    let session = config.session.as_ref().map(|of| of.get_ref().window_secs.seconds()).map(|window| (window, window));
+    let windows: Vec<_> = rfc9449.into_iter().chain(ekey).chain(session).collect();
     if let (Some(age), Some(ahead)) = (windows.iter().map(|of| of.0).max(), windows.iter().map(|of| of.1).max()) {
         (settings.dpop.proof_ttl_secs, settings.dpop.max_clock_skew_secs) = (age, ahead);
     }
@@ -52,6 +58,7 @@ pub(super) struct Read {
     service: GuardedService,
     rfc9449: Option<(AccessTokens, ProofRules, bool)>,
     ekey: Option<(Vec<Issuer>, EKeyRules)>,
+    session: Option<OfSessions>,
 }
 
 /// Reads what the configuration names.
@@ -63,16 +70,20 @@ pub(super) fn read(config: &Config, own: Option<&EKeyIssuer>) -> Result<Read, Fa
     let body_limit = config.listen.max_covered_body_bytes.size();
     let routes = config.routes().map_err(|error| wrong(&error))?;
     let (rfc9449, ekey) = (config.rfc9449.as_ref(), config.ekey.as_ref());
+    let session =
+        config.session.as_ref().map(|of| OfSessions::read(of.get_ref(), &config.listen.origin.0)).transpose()?;
     Ok(Read {
         service: GuardedService { origins, routes, body_limit },
         rfc9449: rfc9449.map(|rfc9449| of_rfc9449(rfc9449.get_ref())).transpose()?,
         ekey: ekey.map(|ekey| of_ekey(ekey.get_ref(), config.listen.origin.0.as_str(), own)).transpose()?,
+        session,
     })
 }
 
 impl Read {
-    /// The guard around the proxy: nothing reaches that but through this.
-    pub(super) fn guard(self, kernel: &Kernel) -> Result<GuardLayer, Failure> {
+    /// The guard around the proxy: nothing reaches that but through this. And the desks beside it.
+    pub(super) fn guard(self, kernel: &Kernel, kept: &Kept) -> Result<(GuardLayer, Vec<Box<dyn Desk>>), Failure> {
+        let mut desks = Vec::new();
         let mut schemes: Vec<Box<dyn HttpScheme>> = Vec::new();
         if let Some((tokens, rules, needs_nonce)) = self.rfc9449 {
             let nonces = ServerNonces::new(kernel.clone(), needs_nonce);
@@ -82,7 +93,13 @@ impl Read {
         if let Some((issuers, rules)) = self.ekey {
             schemes.push(Box::new(EKey::new(issuers, rules, kernel.clone())));
         }
-        HttpGuard::new(kernel.clone(), self.service, schemes).map(GuardLayer::new).map_err(|error| wrong(&error))
+        if let Some(session) = self.session {
+            let (scheme, desk) = session.made(kernel, kept)?;
+            schemes.push(scheme);
+            desks.push(desk);
+        }
+        let guard = HttpGuard::new(kernel.clone(), self.service, schemes).map_err(|error| wrong(&error))?;
+        Ok((GuardLayer::new(guard), desks))
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let runtime = runtime.map_err(no_thread)?;
     let settings = guard::settings(&config);
     let mut builder = Kernel::builder();
-    let (stores, _records, key) = state::of_kernel(place(&config).as_ref(), key, &settings, at(None)?)?;
+    let (stores, records, key) = state::of_kernel(place(&config).as_ref(), key, &settings, at(None)?)?;
     if let Some(key) = key {
         builder = builder.signing_key(key);
     }
@@ -67,16 +67,17 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
         config::Mode::Off => Mode::Off,
     };
     let revocations = Arc::clone(&stores.revocations);
+    let kept = guard::Kept { records, revocations: Arc::clone(&revocations), usage: Arc::clone(&stores.usage) };
     let origin = config.listen.origin.0.as_str();
     let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
     let kernel = kernel.map_err(|error| Failure::new(error, "set the clock of this machine"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());
-    let guard = read.guard(&kernel)?;
+    let (guard, mut desks) = read.guard(&kernel, &kept)?;
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }
     let desk = |issuer| -> Box<dyn Desk> { Box::new(issuer) };
-    let desks = issuer.map(desk).into_iter().collect();
+    desks.extend(issuer.map(desk));
     let desks = DesksLayer::new(desks, config.listen.origin.0.clone());
     let service = |proxy| Metered::new(desks.layer(guard.layer(proxy)), metrics.clone());
     let services = proxies.into_iter().map(service).collect();
