@@ -5,9 +5,13 @@ mod attacks;
 
 mod ekey;
 
+mod opaque_vectors;
+
 mod outcomes;
 
 mod passing;
+
+mod session;
 
 mod third_party;
 

@@ -277,7 +277,7 @@ pub struct Got {
 }
 
 impl Got {
-    async fn of(response: Response<Body>) -> Self {
+    pub async fn of(response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
         Self { status: parts.status.as_u16(), headers: parts.headers, body: bytes(body).await.unwrap_or_default() }
     }
