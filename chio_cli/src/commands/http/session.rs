@@ -74,7 +74,8 @@ pub(super) fn register(args: &Register, printer: &Printer) -> Result<Exit, Failu
     let invitation = args.invitation.as_ref().map(|code| text(code, "the invitation")).transpose()?;
     let password = password(&args.password)?;
     let desk = Http { origin: place.origin.clone() };
-    let done = client::register(&desk, &place, (&user, &password), invitation.as_deref(), &Stretch::default());
+    let stretch = Stretch::default();
+    let done = client::register(&desk, &place, (&user, &password), invitation.as_deref(), &stretch);
     runtime()?.block_on(done).map_err(|error| failed(&error))?;
     printer.answer(&json!({"registered": user.as_str()}), &format!("{GREEN}ok{RESET}     {user} is registered\n"))?;
     Ok(Exit::Done)
@@ -85,7 +86,8 @@ pub(super) fn login(args: &Login, printer: &Printer) -> Result<Exit, Failure> {
     let kept = Pending::new(&args.out, Audience::Owner, args.force)?;
     let password = password(&args.password)?;
     let desk = Http { origin: place.origin.clone() };
-    let session = client::login(&desk, &place, (&user, &password), &Stretch::default());
+    let stretch = Stretch::default();
+    let session = client::login(&desk, &place, (&user, &password), &stretch);
     let session = runtime()?.block_on(session).map_err(|error| failed(&error))?;
     kept.finish(session.to_text().as_bytes())?;
     let value =
