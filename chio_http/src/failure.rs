@@ -142,6 +142,7 @@ fn of_token(error: &TokenError) -> Denial {
             Denial::StoreUnavailable { store: "issuer's keys", step: Step::Authority, reason: excerpt(why) }
         }
         TokenError::Jws(_)
+        | TokenError::Unknown
         | TokenError::Type
         | TokenError::Issuer
         | TokenError::Claim(_)

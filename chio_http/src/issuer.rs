@@ -36,6 +36,8 @@ pub struct Issuer {
 /// Why a token is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenError {
+    /// It is a reference to nothing that is known here.
+    Unknown,
     /// It is no JWS that is read here, or its `alg` is not allowed.
     Jws(JwsError),
     /// Its `typ` is another.
@@ -75,6 +77,7 @@ pub enum TokenError {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unknown => f.write_str("it is not known here"),
             Self::Jws(error) => write!(f, "{error}"),
             Self::Type => f.write_str("its `typ` is another"),
             Self::Issuer => f.write_str("its issuer, or the issuer's key, is not known here"),

@@ -58,6 +58,8 @@ mod denied;
 
 pub mod audit;
 
+pub mod opaque;
+
 mod shape;
 
 mod outcome;

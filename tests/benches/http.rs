@@ -14,6 +14,7 @@ use std::time::Instant;
 use chio_core::crypto::{Algorithm, Keypair, SigningBackend};
 use chio_core::digest::Digest;
 use chio_http::access_token::AccessTokens;
+use chio_http::audit::TracedAudit;
 use chio_http::device::client::DeviceRequest;
 use chio_http::device::record::{Device, DeviceId};
 use chio_http::device::{BearerTokens, Clients, DeviceBook, DeviceClient, DeviceRules, DeviceScheme, SessionRules};
@@ -23,18 +24,22 @@ use chio_http::issuer::Issuer;
 use chio_http::jwk::{Jwk, Jwks, Thumbprint, public_jwk};
 use chio_http::jws::{self, Alg};
 use chio_http::keys::Keys;
+use chio_http::opaque::client::{self, Asked, Place, Reply, Transport};
+use chio_http::opaque::desk::{DeskRules, Registration};
+use chio_http::opaque::{Accounts, SessionDesk, SessionMac, Sessions, Setup, Stretch, User};
 use chio_http::origin::Origin;
 use chio_http::route::{Route, Routes};
 use chio_http::scheme::HttpScheme;
 use chio_http::sealed::ResponseSecret;
 use chio_http::server_nonce::ServerNonces;
 use chio_http::{Body, ClientCertificate, GuardLayer, GuardedService, HttpGuard, Rfc9449};
-use chio_kernel::Kernel;
-use chio_kernel::clock::ManualClock;
-use chio_kernel::store::MemoryStandings;
+use chio_kernel::clock::{BoxFuture, ManualClock};
+use chio_kernel::store::{MemoryRevocations, MemoryStandings, MemoryUsage};
+use chio_kernel::{Kernel, KernelError};
 use chio_store::{Entry, MemoryRecords, Put, Records as _, Room, Table};
 use chio_tests::world::NOW;
-use hyper::{Request, Response};
+use hyper::body::Body as _;
+use hyper::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tower_layer::Layer as _;
@@ -266,7 +271,7 @@ fn measure(row: &Row, runtime: &Runtime) {
 /// What a sealed answer of 10 KB takes longer than one that is not: the proof that covers the key is verified for both.
 fn sealing(runtime: &Runtime) {
     let (row, clock) = (
-        Row { name: "", is_ekey: false, bound: Bound::Key, algorithm: Algorithm::Ed25519 },
+        Row { name: "", kind: Kind::Rfc9449, bound: Bound::Key, algorithm: Algorithm::Ed25519 },
         ManualClock::at(NOW - 1000),
     );
     let kernel = Kernel::builder().clock(clock.clone()).tool_server_elsewhere(ORIGIN).build().expect("a kernel");
@@ -275,7 +280,7 @@ fn sealing(runtime: &Runtime) {
         routes: Routes::new([Route::parse("GET:/orders/:id").expect("a route")]).expect("routes"),
         body_limit: 1 << 20,
     };
-    let guard = HttpGuard::new(kernel.clone(), service, vec![scheme(false, &kernel)]).expect("a guard");
+    let guard = HttpGuard::new(kernel.clone(), service, vec![scheme(Kind::Rfc9449, &kernel, &key)]).expect("a guard");
     let mut guarded = GuardLayer::new(guard).layer(Answering(vec![7; 10_000].into()));
     let key = Keypair::generate_for(row.algorithm).expect("a key");
     let secret = ResponseSecret::generate().expect("a key");
@@ -298,6 +303,79 @@ fn sealing(runtime: &Runtime) {
         }
     }
     println!("| sealing 10 KB | {:.1} µs | | | ≤ 150 µs | |", p50(with) - p50(without));
+}
+
+struct Direct(SessionDesk);
+
+impl Transport for Direct {
+    fn post(&self, path: String, _: HeaderMap, body: String) -> BoxFuture<'_, Result<Reply, KernelError>> {
+        Box::pin(async move {
+            let request = Request::post(path).header("content-type", "application/json");
+            let answer = self.0.answer(request.body(Body::whole(body)).expect("a request"), None).await;
+            let (status, mut body) = (answer.status().as_u16(), answer.into_body());
+            let mut bytes = Vec::new();
+            while let Some(frame) =
+                std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await
+            {
+                bytes.extend_from_slice(&frame.expect("a frame").into_data().unwrap_or_default());
+            }
+            Ok(Reply { status, body: bytes })
+        })
+    }
+}
+
+/// A session: what its guard adds to a request, in all.
+fn measure_session(runtime: &Runtime) {
+    let clock = ManualClock::at(NOW - 1000);
+    let kernel = Kernel::builder().clock(clock.clone()).tool_server_elsewhere(ORIGIN).build().expect("a kernel");
+    clock.set(NOW);
+    let origin = Origin::parse(ORIGIN).expect("an origin");
+    let accounts = Accounts::new(Arc::new(MemoryRecords::default()), Arc::new(MemoryRevocations::default()));
+    let setup = Setup::parse(&Setup::generate()).expect("a setup");
+    let sessions = Sessions::new(setup, accounts, &origin, kernel.clone(), clock.clone());
+    let rules = DeskRules {
+        registration: Registration::Open,
+        scope: Some("orders".into()),
+        session_secs: 86_400,
+        ..DeskRules::default()
+    };
+    let desk = SessionDesk::new(sessions.clone(), rules, Arc::new(MemoryUsage::default()), TracedAudit);
+    let desk = Direct(desk.expect("a desk"));
+    let place = Place { origin: origin.clone(), prefix: "/session".into() };
+    let (user, stretch) = (User::parse("agent-1").expect("a name"), Stretch::new(8, 1, 1).expect("parameters"));
+    let session = runtime.block_on(async {
+        client::register(&desk, &place, (&user, b"password"), None, &stretch).await.expect("an account");
+        client::login(&desk, &place, (&user, b"password"), &stretch).await.expect("a session")
+    });
+    let service = GuardedService {
+        origins: vec![origin],
+        routes: Routes::new([Route::parse("GET:/orders/:id").expect("a route").scope("orders")]).expect("routes"),
+        body_limit: 1 << 20,
+    };
+    let guard = HttpGuard::new(kernel, service, vec![Box::new(SessionMac::new(sessions, 5))]).expect("a guard");
+    let (mut guarded, mut bare) = (GuardLayer::new(guard).layer(Answering::default()), Answering::default());
+    let (mut with, mut without, mut outcomes) = (vec![], vec![], vec![]);
+    for round in 0..ROUNDS {
+        let now = NOW + round * 10;
+        clock.set(now);
+        let one = || {
+            let asked = Asked { method: "GET", target: PATH, body: b"", response_key: None };
+            let mut request = Request::builder().uri(PATH).header("host", "api.example.com");
+            let headers = session.headers(&asked, now).expect("headers");
+            request.headers_mut().expect("headers").extend(headers);
+            request.body(Body::empty()).expect("a request")
+        };
+        let turns: Vec<_> = (0..REQUESTS).map(|_| (one(), one())).collect();
+        for (guarded_one, bare_one) in turns {
+            with.push(answered(runtime, &mut guarded, guarded_one));
+            let started = Instant::now();
+            runtime.block_on(tokio::task::yield_now());
+            outcomes.push(micros(started));
+            without.push(answered(runtime, &mut bare, bare_one));
+        }
+    }
+    let (added, outcome) = (p50(with) - p50(without), p50(outcomes));
+    println!("| session MAC | {added:.1} µs | – | – | ≤ 15 µs | {outcome:.1} µs |");
 }
 
 fn main() {
@@ -328,5 +406,8 @@ fn main() {
     }
     if "sealing".contains(&filter) {
         sealing(&runtime);
+    }
+    if "session MAC".contains(&filter) {
+        measure_session(&runtime);
     }
 }

@@ -12,14 +12,24 @@ pub(crate) enum Http {
     /// Send a request with its proof of possession, and print what is answered
     ///
     /// With `--token` it is sent by RFC 9449: the token, and a proof by the key that the token is for, made again where the
-    /// service gives a nonce. With `--device` it is signed by the key of an enrolled device. With `--issuer` a key is made for this request alone, an E-Key asked for at the issuer's
-    /// `/token`, and the request sent with that. A body is covered by its digest. Plain HTTP is for this machine alone.
+    /// service gives a nonce. With `--device` it is signed by the key of an enrolled device. With `--session` it is proven by
+    /// what `chio http login` has kept. With `--issuer` a key is made for this request alone, an E-Key asked for at the
+    /// issuer's `/token`, and the request sent with that. A body is covered by its digest. Plain HTTP is for this machine alone.
     Request(Request),
     /// Enrol a key as a device, in the session of a bearer token
     ///
     /// The service gives a challenge, which the key signs. What the service then knows the key as is written to a file, for
     /// `chio http request --device`; there is nothing secret in it. A key that is enrolled again is the device that it was.
     Enroll(Enroll),
+    /// Register an account at a service whose users log in with passwords
+    Register(Register),
+    /// Log in with a password, and keep the session
+    ///
+    /// The password does not leave this machine (OPAQUE, RFC 9807). The session is a file that nobody else can read:
+    /// `chio http request --session` proves requests with it.
+    Login(Login),
+    /// End a session
+    Logout(Logout),
     /// Issue an access token, for trying a service
     ///
     /// It is a JWT (RFC 9068) for the holder of a key (RFC 9449), or for whoever has it, signed by a key of one's own. The service has to trust that:
@@ -38,7 +48,7 @@ pub(crate) struct Request {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// The private key that the token is for
-    #[arg(long, short, value_name = "FILE", requires = "token", required_unless_present = "issuer")]
+    #[arg(long, short, value_name = "FILE", requires = "token", required_unless_present_any = ["issuer", "session"])]
     pub(crate) key: Option<Source>,
     /// The access token
     #[arg(long, short, value_name = "FILE", requires = "key", conflicts_with = "issuer")]
@@ -67,6 +77,9 @@ pub(crate) struct Request {
     /// Ask for a sealed answer, for a key that is made for it alone, and open it
     #[arg(long)]
     pub(crate) sealed: bool,
+    /// The session
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "token", "issuer", "device"])]
+    pub(crate) session: Option<Source>,
     /// The body
     #[arg(long, short, value_name = "FILE")]
     pub(crate) data: Option<Source>,
@@ -92,6 +105,48 @@ pub(crate) struct Enroll {
     /// Where to write what the key is enrolled as; a file that is there is replaced
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Register {
+    /// Where the service is; with a path, where its desk is: `/session` by default
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: String,
+    /// The name of the user
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: String,
+    /// The password: a file, `env:NAME`, or `-` for standard input; a line's end after it does not count
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) password: Source,
+    /// The code of an invitation
+    #[arg(long, value_name = "FILE")]
+    pub(crate) invitation: Option<Source>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Login {
+    /// Where the service is; with a path, where its desk is: `/session` by default
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: String,
+    /// The name of the user
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: String,
+    /// The password: a file, `env:NAME`, or `-` for standard input; a line's end after it does not count
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) password: Source,
+    /// Where to keep the session
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replace the file where there is one
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Logout {
+    /// The session
+    #[arg(value_name = "SESSION")]
+    pub(crate) session: Source,
 }
 
 #[derive(Debug, ClapArgs)]

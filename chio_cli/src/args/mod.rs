@@ -13,6 +13,9 @@ mod gateway;
 #[cfg(unix)]
 mod http;
 
+#[cfg(unix)]
+mod session;
+
 mod config;
 
 mod show;
@@ -34,11 +37,13 @@ pub(crate) use self::device::{Device, DeviceList, DeviceSuspend, DeviceWho};
 #[cfg(unix)]
 pub(crate) use self::gateway::{Gateway, GatewayCommand, GatewayReport};
 #[cfg(unix)]
-pub(crate) use self::http::{Enroll, Http, JwksOf, Request, Token};
+pub(crate) use self::http::{Enroll, Http, JwksOf, Login, Logout, Register, Request, Token};
 #[cfg(unix)]
 pub(crate) use self::mcp::{
     ClientName, DenyAsName, Front, Mcp, McpConfig, McpExec, McpGuard, McpSign, McpTools, ModeName,
 };
+#[cfg(unix)]
+pub(crate) use self::session::{Session, SessionInvite, SessionList, SessionRevoke, SessionSetup};
 pub(crate) use self::show::{
     Completions, DecisionName, Explain, Inspect, KindName, Man, Receipts, ReceiptsFilter, ReceiptsList, ReceiptsShow,
     ReceiptsVerify,
@@ -127,6 +132,10 @@ pub(crate) enum Command {
     #[cfg(unix)]
     #[command(subcommand)]
     Http(Http),
+    /// Say who may log in, and end sessions
+    #[cfg(unix)]
+    #[command(subcommand)]
+    Session(Session),
     /// Say what a denial code means, and what to do about it
     Explain(Explain),
     /// Print the completions of a shell

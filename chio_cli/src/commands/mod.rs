@@ -36,6 +36,9 @@ mod next;
 
 mod receipts;
 
+#[cfg(unix)]
+mod session;
+
 mod sign;
 
 mod state;
@@ -74,6 +77,8 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<Exit, Failure> 
         Command::Device(args) => device::run(&args, printer),
         #[cfg(unix)]
         Command::Http(args) => http::run(&args, printer),
+        #[cfg(unix)]
+        Command::Session(args) => session::run(&args, printer),
         Command::Explain(args) => explain::run(&args, printer),
         Command::Completions(args) => completions::run(&args, printer),
         Command::Man(args) => man::run(&args, printer),

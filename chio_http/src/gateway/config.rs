@@ -7,6 +7,8 @@ mod device;
 
 mod rollout;
 
+mod session;
+
 mod check;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ pub use self::device::{
     Device, DeviceClient, DeviceHeaders, DeviceProfile, DeviceThreat, NewSessions, Reaction, Require, Status,
 };
 pub use self::rollout::changed;
+pub use self::session::{Registration, Session};
 pub use self::values::{Count, Hash, Millis, Origin, Reference, Seconds, Url};
 
 /// What is configured.
@@ -49,6 +52,8 @@ pub struct Config {
     pub sealed: Option<Sealed>,
     /// In which mode what is decided: the one part that is read again while the gateway runs.
     pub rollout: Option<Spanned<RolloutWith>>,
+    /// Sessions that a password opens.
+    pub session: Option<Spanned<Session>>,
     /// The kernel that decides.
     #[serde(default)]
     pub kernel: KernelWith,

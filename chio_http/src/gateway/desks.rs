@@ -12,10 +12,12 @@ use hyper::{Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::peer::Peer;
 use crate::body::Body;
 use crate::device::EnrollmentDesk;
 use crate::ekey::EKeyIssuer;
 use crate::ekey::issue::PATH;
+use crate::opaque::SessionDesk;
 use crate::origin::Origin;
 use crate::shape::shape;
 
@@ -45,6 +47,17 @@ impl Desk for EnrollmentDesk {
 
     fn answer(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
         Box::pin(Self::answer(self, request))
+    }
+}
+
+impl Desk for SessionDesk {
+    fn has(&self, path: &str) -> bool {
+        Self::has(self, path)
+    }
+
+    fn answer(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
+        let address = request.extensions().get::<Peer>().map(|peer| peer.address().ip());
+        Box::pin(Self::answer(self, request, address))
     }
 }
 

@@ -7,6 +7,8 @@ mod device;
 
 mod ekey;
 
+mod opaque_vectors;
+
 mod outcomes;
 
 mod passing;
@@ -17,6 +19,7 @@ mod redis;
 mod rollout;
 
 mod sealed;
+mod session;
 
 mod third_party;
 

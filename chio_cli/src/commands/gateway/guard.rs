@@ -2,6 +2,8 @@
 
 mod device;
 
+mod session;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ use chio_kernel::{Kernel, Settings};
 use chio_store::Records;
 
 use self::device::Devices;
+pub(super) use self::session::Kept;
+use self::session::OfSessions;
 use super::{WHAT, source};
 use crate::exit::Failure;
 use crate::files;
@@ -49,7 +53,8 @@ pub(super) fn settings(config: &Config) -> Settings {
     let ekey =
         config.ekey.as_ref().map(|of| (ProofRules::default().max_age_secs, of.get_ref().clock_skew_secs.seconds()));
     let device = config.device.as_ref().map(|of| device::window(of.get_ref()));
-    let windows: Vec<_> = rfc9449.into_iter().chain(ekey).chain(device).collect();
+    let session = config.session.as_ref().map(|of| of.get_ref().window_secs.seconds()).map(|window| (window, window));
+    let windows: Vec<_> = rfc9449.into_iter().chain(ekey).chain(device).chain(session).collect();
     if let (Some(age), Some(ahead)) = (windows.iter().map(|of| of.0).max(), windows.iter().map(|of| of.1).max()) {
         (settings.dpop.proof_ttl_secs, settings.dpop.max_clock_skew_secs) = (age, ahead);
     }
@@ -63,6 +68,7 @@ pub(super) struct Read {
     rfc9449: Option<(AccessTokens, ProofRules, bool)>,
     ekey: Option<(Vec<Issuer>, EKeyRules)>,
     device: Option<Devices>,
+    session: Option<OfSessions>,
 }
 
 /// Reads what the configuration names.
@@ -78,12 +84,15 @@ pub(super) fn read(config: &Config, own: Option<&EKeyIssuer>, rollouts: &Rollout
         body_limit: sealed.max_body_bytes.size(),
     });
     let (rfc9449, ekey) = (config.rfc9449.as_ref(), config.ekey.as_ref());
+    let session =
+        config.session.as_ref().map(|of| OfSessions::read(of.get_ref(), &config.listen.origin.0)).transpose()?;
     Ok(Read {
         service: GuardedService { origins, routes, body_limit },
         options: GuardOptions { rollouts: Some(rollouts.clone()), sealing, ..GuardOptions::default() },
         rfc9449: rfc9449.map(|rfc9449| of_rfc9449(rfc9449.get_ref())).transpose()?,
         ekey: ekey.map(|ekey| of_ekey(ekey.get_ref(), config.listen.origin.0.as_str(), own)).transpose()?,
         device: config.device.as_ref().map(|device| Devices::read(device.get_ref())).transpose()?,
+        session,
     })
 }
 
@@ -92,7 +101,8 @@ impl Read {
     pub(super) fn guard(
         self,
         kernel: &Kernel,
-        (records, standings): (&Arc<dyn Records>, &Arc<dyn StandingStore>),
+        kept: &Kept,
+        standings: &Arc<dyn StandingStore>,
     ) -> Result<(GuardLayer, Vec<Box<dyn Desk>>), Failure> {
         let mut schemes: Vec<Box<dyn HttpScheme>> = Vec::new();
         let mut desks: Vec<Box<dyn Desk>> = Vec::new();
@@ -105,9 +115,14 @@ impl Read {
             schemes.push(Box::new(EKey::new(issuers, rules, kernel.clone())));
         }
         if let (Some(devices), Some(origin)) = (self.device, self.service.origins.first()) {
-            let (scheme, desk) = devices.made(kernel, records, standings, origin);
+            let (scheme, desk) = devices.made(kernel, &kept.records, standings, origin);
             schemes.push(Box::new(scheme));
             desks.push(Box::new(desk));
+        }
+        if let Some(session) = self.session {
+            let (scheme, desk) = session.made(kernel, kept)?;
+            schemes.push(scheme);
+            desks.push(desk);
         }
         let guard = HttpGuard::with(kernel.clone(), self.service, schemes, self.options);
         Ok((GuardLayer::new(guard.map_err(|error| wrong(&error))?), desks))

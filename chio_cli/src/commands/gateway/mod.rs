@@ -88,11 +88,12 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     }
     let mode = Mode::from(config.kernel.mode);
     let (revocations, standings) = (Arc::clone(&stores.revocations), Arc::clone(&stores.standings));
+    let kept = guard::Kept { records, revocations: Arc::clone(&revocations), usage: Arc::clone(&stores.usage) };
     let origin = config.listen.origin.0.as_str();
     let kernel = builder.settings(settings).stores(stores).tool_server_elsewhere(origin).mode(origin, mode).build();
     let kernel = kernel.map_err(|error| Failure::new(error, "set the clock of this machine"))?;
     let readiness = readiness(revocations, config.upstream.get_ref());
-    let (guard, mut desks) = read.guard(&kernel, (&records, &standings))?;
+    let (guard, mut desks) = read.guard(&kernel, &kept, &standings)?;
     if let Some(issuer) = &issuer {
         issuer.traces_of(kernel.clone());
     }

@@ -33,7 +33,7 @@ const MAX_SECRET_BYTES: usize = 16 << 10;
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
 pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
-    let sources = [&args.key, &args.token, &args.secret, &args.data, &args.device];
+    let sources = [&args.key, &args.token, &args.secret, &args.session, &args.data, &args.device];
     source::read_once(sources.map(|source| source.as_ref().is_some_and(source::Source::is_standard_input)))?;
     let method = args.method.to_ascii_uppercase();
     let usage =
@@ -55,8 +55,9 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
                 None => asked.by_rfc9449(&runtime, &key, &token)?,
             }
         }
+        _ if args.session.is_some() => asked.by_session(&runtime, args)?,
         (_, _, Some(issuer)) => asked.by_ekey(&runtime, args, issuer)?,
-        _ => return Err(usage("neither a key with its token nor an issuer is named")),
+        _ => return Err(usage("neither a key with its token, nor an issuer, nor a session is named")),
     };
     if let Some(saved) = saved {
         saved.finish(&written(&headers))?;
@@ -101,7 +102,7 @@ fn opened(secret: &ResponseSecret, answer: Answer, sent: &HeaderMap) -> Result<A
     sealed::open(secret, &answer.body, signed_digest(proof)).map_err(|error| Failure::new(error, help))
 }
 
-fn client(url: &str) -> Result<Client, Failure> {
+pub(super) fn client(url: &str) -> Result<Client, Failure> {
     Client::new(url).map_err(|error| Failure::new(error, "plain HTTP is for this machine alone: use https"))
 }
 
@@ -202,6 +203,14 @@ impl Asked<'_> {
                 Ok((second, answer))
             }
         }
+    }
+
+    fn by_session(&self, runtime: &Runtime, args: &Request) -> Result<(HeaderMap, Answer), Failure> {
+        let session = args.session.as_ref().map(super::session::kept).transpose()?;
+        let session = session.ok_or_else(|| Failure::usage("no session is named", "`chio http login` opens one"))?;
+        let headers = super::session::headers(&session, &self.method, self.client.uri(), self.data.as_deref())?;
+        let answer = self.send(runtime, &headers)?;
+        Ok((headers, answer))
     }
 
     fn by_ekey(&self, runtime: &Runtime, args: &Request, issuer: &str) -> Result<(HeaderMap, Answer), Failure> {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use chio_core::error::excerpt;
 use toml::Spanned;
 
-use super::{AdminAt, Clients, Config, ConfigError, Device, Ekey, Issuer, Route, rollout, wrong};
+use super::{
+    AdminAt, Clients, Config, ConfigError, Device, Ekey, Issuer, Registration, Route, Session, rollout, wrong,
+};
 use crate::device::enroll::{CHALLENGE_PATH, ENROLL_PATH};
 use crate::device::possession::MAX_WINDOW_SECS;
 use crate::gateway::names::Meaning;
@@ -54,8 +56,11 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             let help = "take out `public`, or else what it needs";
             return Err(wrong(at, "a route that is open to everybody needs nothing", help));
         }
-        if !public && config.rfc9449.is_none() && config.ekey.is_none() && config.device.is_none() {
-            let help = "add `[rfc9449]`, `[ekey]` or `[device]`, or say `public = true` where everybody may call";
+        let has_scheme =
+            config.rfc9449.is_some() || config.ekey.is_some() || config.device.is_some() || config.session.is_some();
+        if !public && !has_scheme {
+            let help =
+                "add `[rfc9449]`, `[ekey]`, `[device]` or `[session]`, or say `public = true` where everybody may call";
             return Err(wrong(at, "there is no scheme by which anybody could call this route", help));
         }
         Routes::new(routes.clone()).map_err(|error| wrong(at, &error.to_string(), "name it once"))?;
@@ -93,7 +98,33 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             return Err(wrong(at, "an E-Key lives at most 60 s", "ask for one more often"));
         }
     }
+    if let Some(of) = &config.session {
+        session(config, of.span().start, of.get_ref())?;
+    }
     rollout::check(config)
+}
+
+fn session(config: &Config, at: usize, session: &Session) -> Result<(), ConfigError> {
+    session.rules().check().map_err(|what| wrong(at, what, "see docs/http.md"))?;
+    if session.window_secs.seconds() > 60 {
+        return Err(wrong(at, "`window_secs` is at most 60", "set the clocks"));
+    }
+    if session.scope.is_some() && session.registration != Registration::Open {
+        let help = "take it out: an invitation says what the sessions of its user are for";
+        return Err(wrong(at, "`scope` is for those who register without an invitation", help));
+    }
+    let has_its_path = |tool: &str| {
+        let path = tool.split_once(':').map_or("", |(_, path)| path);
+        path.strip_prefix(&*session.prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if let Some(route) = config.route.iter().find(|route| has_its_path(&route.get_ref().tool)) {
+        let help = "give the route another path, or `[session]` another `prefix`";
+        return Err(wrong(route.span().start, "registration and login are at this path", help));
+    }
+    if config.ekey.as_ref().is_some_and(|ekey| ekey.get_ref().issuer.is_some()) && session.prefix == "/token" {
+        return Err(wrong(at, "the issuer of E-Keys answers at `/token`", "give `[session]` another `prefix`"));
+    }
+    Ok(())
 }
 
 fn issuers(at: usize, issuers: &[Issuer], help: &str) -> Result<(), ConfigError> {
