@@ -15,7 +15,7 @@ pub(crate) enum Http {
     /// service gives a nonce. With `--device` it is signed by the key of an enrolled device. With `--session` it is proven by
     /// what `chio http login` has kept. With `--issuer` a key is made for this request alone, an E-Key asked for at the
     /// issuer's `/token`, and the request sent with that. A body is covered by its digest. Plain HTTP is for this machine alone.
-    Request(Request),
+    Request(Box<Request>),
     /// Enrol a key as a device, in the session of a bearer token
     ///
     /// The service gives a challenge, which the key signs. What the service then knows the key as is written to a file, for

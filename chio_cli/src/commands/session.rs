@@ -1,5 +1,6 @@
 //! `chio session`
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -85,7 +86,8 @@ impl Records for ByHand {
 
 fn accounts(name: &StateName, now: u64) -> Result<Accounts, Failure> {
     let state = Arc::new(ByHand(beside(name, now)?, now));
-    Ok(Accounts::new(Arc::clone(&state) as _, state))
+    let records: Arc<dyn Records> = Arc::<ByHand>::clone(&state);
+    Ok(Accounts::new(records, state))
 }
 
 fn user(text: &str) -> Result<User, Failure> {
@@ -112,7 +114,7 @@ fn list(args: &SessionList, printer: &Printer) -> Result<Exit, Failure> {
         let Page { items, next } = ask(accounts.sessions(user.as_ref(), from, now))?;
         for OpenSession { id, user, scope, opened_at, expires_at } in items {
             let scopes = printable(scope.as_deref().unwrap_or("-"));
-            text.push_str(&format!("{id}  {}  until {}  {scopes}\n", printable(&user), time(expires_at)));
+            let _ = writeln!(text, "{id}  {}  until {}  {scopes}", printable(&user), time(expires_at));
             all.push(json!({
                 "id": id, "user": user, "scope": scope, "opened_at": opened_at, "expires_at": expires_at,
             }));

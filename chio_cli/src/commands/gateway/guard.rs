@@ -28,7 +28,6 @@ use chio_http::{GuardLayer, GuardOptions, GuardedService, HttpGuard, Rfc9449};
 use chio_kernel::clock::SystemClock;
 use chio_kernel::store::StandingStore;
 use chio_kernel::{Kernel, Settings};
-use chio_store::Records;
 
 use self::device::Devices;
 pub(super) use self::session::Kept;
@@ -121,8 +120,8 @@ impl Read {
         }
         if let Some(session) = self.session {
             let (scheme, desk) = session.made(kernel, kept)?;
-            schemes.push(scheme);
-            desks.push(desk);
+            schemes.push(Box::new(scheme));
+            desks.push(Box::new(desk));
         }
         let guard = HttpGuard::with(kernel.clone(), self.service, schemes, self.options);
         Ok((GuardLayer::new(guard.map_err(|error| wrong(&error))?), desks))

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use chio_http::audit::TracedAudit;
-use chio_http::gateway::Desk;
 use chio_http::gateway::config;
 use chio_http::opaque::desk::DeskRules;
 use chio_http::opaque::{Accounts, SessionDesk, SessionMac, Sessions, Setup};
 use chio_http::origin::Origin;
-use chio_http::scheme::HttpScheme;
 use chio_kernel::Kernel;
 use chio_kernel::clock::SystemClock;
 use chio_kernel::store::{RevocationStore, UsageStore};
@@ -50,12 +48,12 @@ impl OfSessions {
         Ok(Self { setup, rules: config.rules(), origin: origin.clone() })
     }
 
-    pub(super) fn made(self, kernel: &Kernel, kept: &Kept) -> Result<(Box<dyn HttpScheme>, Box<dyn Desk>), Failure> {
+    pub(super) fn made(self, kernel: &Kernel, kept: &Kept) -> Result<(SessionMac, SessionDesk), Failure> {
         let accounts = Accounts::new(Arc::clone(&kept.records), Arc::clone(&kept.revocations));
         let sessions = Sessions::new(self.setup, accounts, &self.origin, kernel.clone(), SystemClock);
         let scheme = SessionMac::new(sessions.clone(), self.rules.window_secs);
         let desk = SessionDesk::new(sessions, self.rules, Arc::clone(&kept.usage), TracedAudit);
         let desk = desk.map_err(|error| Failure::new(error, "see docs/http.md"))?;
-        Ok((Box::new(scheme), Box::new(desk)))
+        Ok((scheme, desk))
     }
 }
