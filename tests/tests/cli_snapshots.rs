@@ -308,7 +308,7 @@ fn every_verb_has_its_help() {
     let place = Place::empty();
     let mut all = Vec::new();
     verbs(&place, "chio", &mut all);
-    assert_eq!(all.len(), 52, "{all:?}");
+    assert_eq!(all.len(), 60, "{all:?}");
     let transcripts: String = transcripts("help").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     for words in all {
         for help in ["-h", "--help"] {
