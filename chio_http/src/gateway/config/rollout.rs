@@ -46,7 +46,8 @@ impl Config {
 
     /// The names of the schemes that there are.
     fn schemes(&self) -> Vec<&'static str> {
-        let named = [("rfc9449", self.rfc9449.is_some()), ("ekey", self.ekey.is_some())];
+        let named =
+            [("rfc9449", self.rfc9449.is_some()), ("ekey", self.ekey.is_some()), ("device", self.device.is_some())];
         named.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
     }
 }
@@ -76,6 +77,17 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         {
             let what = format!("there is no scheme `{}` here", excerpt(scheme));
             return Err(wrong(at, &what, &format!("there are: {}", config.schemes().join(", "))));
+        }
+        if let Some(profile) = &named.profile {
+            // Devices alone have profiles.
+            let devices = config.device.as_ref().map(Spanned::get_ref);
+            if !devices.is_some_and(|devices| devices.profile.contains_key(profile)) {
+                let what = format!("there is no profile `{}` here", excerpt(profile));
+                return Err(wrong(at, &what, "profiles are those of `[device.profile.NAME]`"));
+            }
+            if named.scheme.as_deref().is_some_and(|scheme| scheme != "device") {
+                return Err(wrong(at, "this rule never counts: its scheme has no profiles", "take one of the two out"));
+            }
         }
         if let Some(name) = &named.route {
             let what = |what: &str| format!("the route `{}` {what}", excerpt(name));
@@ -125,12 +137,20 @@ mod tests {
                 "scheme = \"ekey\"\n[[rollout.rule]]\nmode = \"off\"\nscheme = \"ekey\"\nroute = \"GET:/a\"",
                 "never counts",
             ),
-            ("\n[[rollout.rule]]\nmode = \"off\"\nprofile = \"web\"", "never counts"),
+            ("profile = \"web\"", "no profile `web`"),
+            ("\n[[rollout.rule]]\nmode = \"off\"\nroute = \"GET:/a\"", "never counts"),
         ] {
             let (at, error) = parsed(&format!("[[rollout.rule]]\nmode = \"report\"\n{rollout}\n")).unwrap_err();
             assert!(error.contains(what), "{error}");
             assert_eq!(at > 20, what == "never counts", "{at}");
         }
+        let devices = "[[device.issuer]]\niss = \"a\"\naud = \"b\"\njwks_file = \"c\"\n[device.profile.web]\n";
+        let of_devices = |rule: &str| parsed(&format!("{devices}[[rollout.rule]]\nmode = \"report\"\n{rule}\n"));
+        for good in ["profile = \"web\"", "scheme = \"device\"", "scheme = \"device\"\nprofile = \"web\""] {
+            of_devices(good).unwrap();
+        }
+        assert!(of_devices("profile = \"other\"").unwrap_err().1.contains("no profile `other`"));
+        assert!(of_devices("scheme = \"ekey\"\nprofile = \"web\"").unwrap_err().1.contains("never counts"));
         for wrong in ["mode = \"warn\"", "scheme = \"ekey\"", "mode = \"off\"\nsubject = \"a\""] {
             assert!(parsed(&format!("[[rollout.rule]]\n{wrong}\n")).is_err(), "{wrong}");
         }
