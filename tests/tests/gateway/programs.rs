@@ -268,7 +268,7 @@ async fn keys_of_an_issuer_come_by_tls_that_is_verified() {
         let mut answer = ask(None).await;
         // Right after its start, with a state in memory, a gateway asks for a nonce of its own.
         if let [nonce] = values(&answer, "dpop-nonce")[..] {
-            answer = ask(Some(&nonce.to_owned())).await;
+            answer = ask(Some(nonce)).await;
         }
         assert_eq!(status(&answer), expected, "{trusted} {answer}");
     }

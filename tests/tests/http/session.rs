@@ -194,8 +194,11 @@ impl Transport for Gateway {
     }
 }
 
+/// Sees a path and a body, which it may change, and says whether they go on.
+type Look = Box<dyn FnMut(&str, &mut String) -> bool + Send>;
+
 /// Stands in between, and may change what is asked.
-struct Between<'a>(&'a Gateway, Mutex<Box<dyn FnMut(&str, &mut String) -> bool + Send>>);
+struct Between<'a>(&'a Gateway, Mutex<Look>);
 
 impl Transport for Between<'_> {
     fn post(&self, path: String, headers: HeaderMap, mut body: String) -> BoxFuture<'_, Result<Reply, KernelError>> {

@@ -46,8 +46,12 @@ impl Config {
 
     /// The names of the schemes that there are.
     fn schemes(&self) -> Vec<&'static str> {
-        let named =
-            [("rfc9449", self.rfc9449.is_some()), ("ekey", self.ekey.is_some()), ("device", self.device.is_some())];
+        let named = [
+            ("rfc9449", self.rfc9449.is_some()),
+            ("ekey", self.ekey.is_some()),
+            ("device", self.device.is_some()),
+            ("session", self.session.is_some()),
+        ];
         named.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
     }
 }
