@@ -10,6 +10,8 @@ mod decided;
 
 mod problem;
 
+mod json;
+
 mod client_certificate;
 
 pub mod target;

@@ -42,6 +42,20 @@ impl SignedRequest<'_> {
     }
 }
 
+/// The longest nonce, in bytes.
+pub const MAX_NONCE_BYTES: usize = 128;
+
+/// Whether a text is a nonce: 1 to [`MAX_NONCE_BYTES`] of visible ASCII.
+pub(crate) fn is_nonce(text: &str) -> bool {
+    (1..=MAX_NONCE_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A time in Unix seconds, in its one spelling.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
+    let is_one = text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| is_one)
+}
+
 /// The one value of a header.
 /// Fails where there are several, or it is no text.
 pub(crate) fn the_header<'a>(
@@ -54,5 +68,18 @@ pub(crate) fn the_header<'a>(
     match (value.to_str(), values.next()) {
         (Ok(text), None) => Ok(Some(text)),
         _ => Err(Failure::Request(wrong)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_one_spelling() {
+        assert_eq!(seconds("1800000000"), Some(1_800_000_000));
+        for wrong in ["", "0", "01", "+1", "-1", "1.0", " 1", "1e9", "99999999999999999", "１"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
     }
 }

@@ -11,7 +11,9 @@ use chio_kernel::store::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::records::{self, Entry, Page, Records, Table};
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+use crate::records::{self, Entry};
+use crate::records::{Page, Records, Table};
 
 /// Everything that a kernel remembers with, of one state.
 pub fn stores<S>(state: &Arc<S>) -> Stores
@@ -114,6 +116,7 @@ pub enum Record {
     },
 }
 
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 impl Record {
     pub(crate) fn entry(table: Table, Entry { key, owner, value, until }: Entry) -> Self {
         Self::Entry { table, key, owner, value, until }
@@ -121,6 +124,7 @@ impl Record {
 }
 
 /// Fails where one of these is nothing that can be put in.
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 pub(crate) fn check(records: &[Record]) -> Result<(), KernelError> {
     for record in records {
         if let Record::Entry { table, value, .. } = record {

@@ -10,7 +10,7 @@ use chio_core::digest::Digest;
 use chio_kernel::clock::Clock;
 use chio_kernel::store::{Standing, key_id};
 use chio_store::{Entry, Put, Room, Table};
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::json;
@@ -22,6 +22,7 @@ use super::status::Clients;
 use super::token::{BearerToken, BearerTokens};
 use crate::body::{Body, whole};
 use crate::failure::{DeviceError, Failure};
+use crate::json::{is_json, said};
 use crate::jwk::{Jwk, Thumbprint};
 use crate::origin::Origin;
 
@@ -296,21 +297,6 @@ fn bearer(headers: &HeaderMap) -> Result<&str, EnrollError> {
         return Err(EnrollError::Failure(Failure::NoCredentials));
     }
     Ok(token.trim_matches(' '))
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| {
-        let kind = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
-    })
-}
-
-fn said(status: StatusCode, answer: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(Body::whole(format!("{answer}\n")));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// What is asked for.

@@ -12,13 +12,14 @@ use chio_core::digest::Digest;
 use chio_kernel::Kernel;
 use chio_kernel::clock::Clock;
 use hyper::body::{Body as HttpBody, Bytes};
-use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use ring::hmac;
 
 use super::token::{ALGS, Cap, DEFAULT_TTL_SECS, MAX_TTL_SECS, number};
 use crate::body::{Body, whole};
 use crate::client_certificate::ClientCertificate;
+use crate::json::{is_json, said};
 use crate::jwk::{Jwk, Thumbprint};
 use crate::jws::{self, Alg};
 
@@ -257,11 +258,7 @@ impl EKeyIssuer {
         if parts.method != Method::POST {
             return problem(StatusCode::METHOD_NOT_ALLOWED, "invalid_request");
         }
-        let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
-            let kind = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-            kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
-        });
-        if !is_json {
+        if !is_json(&parts.headers) {
             return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request");
         }
         let mut secrets = parts.headers.get_all(AUTHORIZATION).iter();
@@ -309,11 +306,7 @@ impl Issued {
         let answer = serde_json::json!({
             "token": self.token, "expires_at": self.expires_at, "cnf": confirmation, "trace": self.trace,
         });
-        let mut response = Response::new(Body::whole(format!("{answer}\n")));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // RFC 6749 section 5.1.
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        said(StatusCode::OK, &answer)
     }
 }
 

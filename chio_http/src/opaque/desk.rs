@@ -9,9 +9,7 @@ use chio_core::digest::Digest;
 use chio_kernel::clock::KernelError;
 use chio_kernel::store::UsageStore;
 use chio_store::{Entry, Put, Room, Table};
-use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use opaque_ke::{
     CredentialFinalization, CredentialRequest, RegistrationRequest, RegistrationUpload, ServerLogin,
@@ -32,6 +30,7 @@ use super::values::{AccountValue, LoginValue, bytes, read};
 use crate::audit::{Audit, AuditEvent};
 use crate::body::{Body, whole};
 use crate::failure::Failure;
+use crate::json::{is_json, said};
 use crate::problem::problem;
 use crate::target::check_path;
 
@@ -244,9 +243,7 @@ impl SessionDesk {
             response.headers_mut().insert(hyper::header::ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
-        let mut kinds = parts.headers.get_all(CONTENT_TYPE).iter();
-        let is_json = kinds.next().is_some_and(is_json) && kinds.next().is_none();
-        if !is_json {
+        if !is_json(&parts.headers) {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return problem(status, "invalid_request", "It is asked in JSON.", None, None);
         }
@@ -260,7 +257,7 @@ impl SessionDesk {
             "/login/finish" => self.login_finish(&body, came).await,
             _ => self.logout(parts.uri.path(), &parts.headers, &body, came).await,
         };
-        answered.map_or_else(|no| no.answer(), |answer| good(&answer))
+        answered.map_or_else(|no| no.answer(), |answer| said(StatusCode::OK, &answer))
     }
 
     fn record(&self, event: &'static str, action: &'static str, sub: Option<&str>, at: u64) {
@@ -456,16 +453,4 @@ fn decoy(user: &User, registration: &[u8]) -> Vec<u8> {
 
 fn of_login(login: &str) -> Digest {
     Digest::of(format!("chio-session-login-v1\n{login}").as_bytes())
-}
-
-fn is_json(kind: &HeaderValue) -> bool {
-    let kind = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
-}
-
-fn good(answer: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::whole(format!("{answer}\n")));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -8,7 +8,7 @@ use ring::hmac;
 use super::suite::{decoded, encoded};
 use crate::dpop::ProofError;
 use crate::failure::Failure;
-use crate::signed_request::{SignedRequest, the_header};
+use crate::signed_request::{SignedRequest, is_nonce, seconds, the_header};
 
 /// The label of the text.
 pub const LABEL: &str = "chio-session-request-v1";
@@ -22,7 +22,6 @@ pub const NONCE: HeaderName = HeaderName::from_static("x-nonce");
 /// The MAC: base64url without padding.
 pub const MAC: HeaderName = HeaderName::from_static("x-pop");
 
-const MAX_NONCE_BYTES: usize = 128;
 const MAC_BYTES: usize = 32;
 
 /// What a request shows besides its session.
@@ -43,20 +42,13 @@ impl Shown {
             return Err(ProofError::Missing.into());
         };
         let at = seconds(timestamp).ok_or(Failure::Request("`X-TS` is no time in Unix seconds"))?;
-        let is_visible = nonce.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_visible || !(1..=MAX_NONCE_BYTES).contains(&nonce.len()) {
+        if !is_nonce(nonce) {
             return Err(Failure::Request("`X-NONCE` is not 1 to 128 visible characters"));
         }
         let mac = decoded(mac).filter(|mac| mac.len() == MAC_BYTES);
         let mac = mac.ok_or(Failure::Request("`X-POP` is no HMAC-SHA256 as base64url"))?;
         Ok(Self { timestamp: timestamp.to_owned(), at, nonce: nonce.to_owned(), mac })
     }
-}
-
-/// The whole seconds that a text is, in its one spelling.
-fn seconds(text: &str) -> Option<u64> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    text.parse().ok().filter(|seconds| is_plain && *seconds < 1 << 53)
 }
 
 /// The request itself, as it is covered.
