@@ -280,9 +280,9 @@ fn sealing(runtime: &Runtime) {
         routes: Routes::new([Route::parse("GET:/orders/:id").expect("a route")]).expect("routes"),
         body_limit: 1 << 20,
     };
+    let key = Keypair::generate_for(row.algorithm).expect("a key");
     let guard = HttpGuard::new(kernel.clone(), service, vec![scheme(Kind::Rfc9449, &kernel, &key)]).expect("a guard");
     let mut guarded = GuardLayer::new(guard).layer(Answering(vec![7; 10_000].into()));
-    let key = Keypair::generate_for(row.algorithm).expect("a key");
     let secret = ResponseSecret::generate().expect("a key");
     let (mut with, mut without) = (vec![], vec![]);
     for round in 0..ROUNDS {
