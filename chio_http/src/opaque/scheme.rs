@@ -77,15 +77,13 @@ impl Opened for Bound {
 
     fn claims(&self, now: u64, body: Option<&[u8]>) -> Result<Claims, Failure> {
         let Self { live, covered, shown, grants, window } = self;
-        if now >= live.expires_at {
-            return Err(TokenError::Expired { expires_at: live.expires_at, now }.into());
-        }
         let text = covered.check(&live.key, live.id, body.unwrap_or_default(), shown)?;
         check_time(shown.at, now, *window)?;
         Ok(Claims {
             principal: live.user.clone(),
             credential: live.id,
             grants: grants.clone(),
+            // The kernel ends it, also where it is remembered here.
             expires_at: live.expires_at,
             // One that this kernel gave out since it started begins what no proof can have had before.
             nonce: format!("{}:{}", live.trace, shown.nonce),

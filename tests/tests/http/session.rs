@@ -320,7 +320,9 @@ async fn what_differs_from_what_the_mac_is_of_does_not_pass() {
     assert_eq!(gateway.send(get(&covered)).await.status, 200);
     covered.remove("response-key");
     assert_eq!(gateway.send(get(&covered)).await.answer(), misbound);
-    assert_eq!(gateway.seen(), 1);
+    // The very request that it is of passes, with its query.
+    assert_eq!(gateway.send(request("POST", "/orders/1?a=1", &good, b"body")).await.status, 200);
+    assert_eq!(gateway.seen(), 2);
 }
 
 #[tokio::test]
