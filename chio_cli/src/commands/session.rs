@@ -8,7 +8,7 @@ use chio_core::digest::Digest;
 use chio_http::opaque::accounts::OpenSession;
 use chio_http::opaque::{Accounts, Invitation, Setup, User};
 use chio_kernel::store::{BoxFuture, KernelError, RevocationStore};
-use chio_store::{Entry, Page, Put, Records, Revoked, Room, State, Table};
+use chio_store::{Entry, Page, Put, Record, Records, Revoked, Room, State, Table};
 use serde_json::{Value, json};
 
 use super::at;
@@ -49,7 +49,8 @@ impl RevocationStore for ByHand {
     }
 
     fn revoke(&self, id: Digest) -> BoxFuture<'_, Result<(), KernelError>> {
-        self.0.put(Revoked::Capability(id.to_string()).record(self.1).into_iter().collect())
+        let what = Revoked::Capability(id.to_string()).to_string();
+        self.0.put(vec![Record::Revocation { id, what, at: self.1 }])
     }
 }
 
