@@ -26,7 +26,7 @@ pub mod vectors;
 
 pub mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The root of the repository.
@@ -44,6 +44,22 @@ pub fn not_told(command: &mut Command) -> &mut Command {
         }
     }
     command
+}
+
+/// Where `.ci/peers` has installed what other people wrote, or none: then it is printed that the test is skipped.
+pub fn peers() -> Option<PathBuf> {
+    let peers = std::env::var_os("CHIO_PEERS");
+    if peers.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "CI has to have them");
+        println!("skipped: the peers are not there (`export CHIO_PEERS=$(.ci/peers)` installs them)");
+    }
+    peers.map(PathBuf::from)
+}
+
+/// What pip has installed there.
+pub fn python_peers(peers: &Path) -> PathBuf {
+    let lib = std::fs::read_dir(peers.join("python/lib")).unwrap().next().unwrap().unwrap().path();
+    lib.join("site-packages")
 }
 
 /// The folder of third-party test data beside the repository, or none: then the test prints that it is skipped.

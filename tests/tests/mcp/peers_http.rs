@@ -5,10 +5,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use chio_tests::peers;
 use serde_json::{Value, json};
 
 use crate::common::{Place, chio};
-use crate::peers::{Client, new_node, peers, script, without_receipts, words};
+use crate::peers::{Client, new_node, script, without_receipts, words};
 use crate::running::Running;
 use crate::wire::parse;
 

@@ -4,6 +4,7 @@
 mod common;
 mod faults;
 mod kernels;
+mod others;
 mod owner;
 mod places;
 mod receipts;

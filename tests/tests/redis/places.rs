@@ -11,7 +11,7 @@ use chio_store::{ConnectError, RedisOptions, RedisState, State as _};
 use chio_tests::world::NOW;
 use tempfile::TempDir;
 
-use crate::server::{Redis, START, claim, claimed, eventually, options};
+use crate::server::{Redis, START, claim, claimed, eventually, options, program};
 
 const AT_ONCE: [&str; 2] = ["--repl-diskless-sync-delay", "0"];
 
@@ -52,7 +52,7 @@ impl Sentinel {
             folder.path().display()
         );
         fs::write(&file, text).unwrap();
-        let child = Command::new("redis-server").arg(&file).arg("--sentinel").stdout(Stdio::null()).spawn().unwrap();
+        let child = Command::new(program()).arg(&file).arg("--sentinel").stdout(Stdio::null()).spawn().unwrap();
         Self(child, port, folder)
     }
 }

@@ -17,6 +17,13 @@ use chio_store::{RedisOptions, RedisState};
 use chio_tests::world::{NOW, SERVER, echo, issuer};
 use tempfile::TempDir;
 
+/// The server that the tests are run against: another one than Redis as it is installed here is named by its path.
+pub const PROGRAM: &str = "CHIO_REDIS_SERVER";
+
+pub fn program() -> String {
+    std::env::var(PROGRAM).unwrap_or_else(|_| "redis-server".into())
+}
+
 pub struct Redis {
     child: Child,
     pub port: u16,
@@ -30,8 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Redis {
     /// Starts one; none, and a word about it, where there is no such program.
     pub fn start(arguments: &[&str]) -> Option<Self> {
-        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
-            println!("skipped: there is no redis-server");
+        if Command::new(program()).arg("--version").stdout(Stdio::null()).status().is_err() {
+            println!("skipped: there is no {}", program());
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -44,7 +51,7 @@ impl Redis {
     }
 
     fn spawn(port: u16, directory: &TempDir, arguments: &[String]) -> Child {
-        Command::new("redis-server")
+        Command::new(program())
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--loglevel", "warning", "--dir"])
             .arg(directory.path())
@@ -57,7 +64,7 @@ impl Redis {
     fn wait(&self) {
         let until = Instant::now() + PATIENCE;
         while self.try_ask(&["PING"]).is_none_or(|answer| answer.starts_with("-LOADING")) {
-            assert!(Instant::now() < until, "redis-server does not start");
+            assert!(Instant::now() < until, "{} does not start", program());
             std::thread::yield_now();
         }
     }
