@@ -115,13 +115,21 @@ struct Inner {
 }
 
 impl Inner {
-    /// Whether a credential is for one of our schemes.
+    /// Whether an `Authorization` could be one of ours. By a route that is open to everybody nothing is verified, so what
+    /// could be is told by its looks: it has the word of a scheme, and what follows is no text, or could be a token of that
+    /// scheme. Such a credential never goes on, not even one that has expired or is another issuer's: the service behind
+    /// could lose it or relay it. What cannot be ours is between the client and the service, and goes on as it came.
     fn is_addressed(&self, headers: &HeaderMap) -> bool {
-        let word = |value: &HeaderValue| {
-            let word = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
-            self.schemes.iter().any(|scheme| scheme.word().as_bytes().eq_ignore_ascii_case(word))
+        let could_be_ours = |value: &HeaderValue| {
+            let value = value.as_bytes().trim_ascii();
+            // A service may take a tab for a space, and has read a token of ours then.
+            let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
+            let (word, token) = value.split_at_checked(end).unwrap_or_default();
+            let token = std::str::from_utf8(token.trim_ascii());
+            let mut schemes = self.schemes.iter().filter(|scheme| scheme.word().as_bytes().eq_ignore_ascii_case(word));
+            schemes.any(|scheme| token.map_or(true, |token| scheme.could_be_its(token)))
         };
-        headers.get_all(AUTHORIZATION).iter().any(word)
+        headers.get_all(AUTHORIZATION).iter().any(could_be_ours)
     }
 
     /// Room for a body that is going to be read whole: of those that have a signature anybody can send any number again.

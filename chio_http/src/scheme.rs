@@ -164,6 +164,12 @@ pub trait HttpScheme: Send + Sync {
         TokenForm::Any
     }
 
+    /// Whether a text could be a token of its own, good or not. By a route that is open to everybody, one that could be is
+    /// kept from the service behind, and one that could not goes on to it. Where in doubt, it could.
+    fn could_be_its(&self, token: &str) -> bool {
+        self.form().fits(token)
+    }
+
     /// The headers of its proofs, in lower case: they are for the guard, and no service behind sees them.
     fn proof_headers(&self) -> Vec<HeaderName> {
         Vec::new()

@@ -281,6 +281,12 @@ impl World {
     }
 }
 
+/// A request by the route that is open to everybody, with this `Authorization`.
+pub fn open_to_all(authorization: &[u8]) -> Request<Body> {
+    let value = hyper::header::HeaderValue::from_bytes(authorization).unwrap();
+    bare("GET", "/about").header("authorization", value).body(Body::empty()).unwrap()
+}
+
 /// An answer.
 #[derive(Debug)]
 pub struct Got {
