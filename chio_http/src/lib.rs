@@ -40,6 +40,8 @@ pub mod server_nonce;
 
 pub mod failure;
 
+pub mod deadline;
+
 pub mod signed_request;
 
 pub mod response_key;

@@ -25,6 +25,7 @@ use crate::failure::{DeviceError, Failure};
 use crate::json::{is_json, said};
 use crate::jwk::{Jwk, Thumbprint};
 use crate::origin::Origin;
+use crate::problem::{STORE_UNAVAILABLE, UNAVAILABLE};
 
 /// Where a challenge is asked for.
 pub const CHALLENGE_PATH: &str = "/device/challenge";
@@ -99,7 +100,7 @@ impl EnrollError {
         let (status, error, detail) = match self {
             Self::Request(what) => (Is::BAD_REQUEST, "invalid_request", Some(*what)),
             Self::Failure(Failure::Token(crate::issuer::TokenError::Keys(_)) | Failure::Records(_))
-            | Self::Unavailable => (Is::SERVICE_UNAVAILABLE, "temporarily_unavailable", None),
+            | Self::Unavailable => (Is::SERVICE_UNAVAILABLE, UNAVAILABLE, None),
             Self::Failure(Failure::NoCredentials) => (Is::UNAUTHORIZED, "", None),
             Self::Failure(Failure::Client(Standing::Banned)) => (Is::FORBIDDEN, "client_banned", None),
             Self::Failure(Failure::Client(_)) => (Is::FORBIDDEN, "client_suspended", None),
@@ -115,7 +116,12 @@ impl EnrollError {
             Self::TooMany => (Is::CONFLICT, "too_many_devices", None),
             Self::Busy => (Is::TOO_MANY_REQUESTS, "too_many_challenges", None),
         };
-        let mut answer = problem(status, error, detail);
+        let mut answer = match self {
+            Self::Failure(Failure::Records(_)) => {
+                crate::problem::problem(status, STORE_UNAVAILABLE, "Try again later.", detail, Some(error))
+            }
+            _ => problem(status, error, detail),
+        };
         let headers = answer.headers_mut();
         if status == Is::UNAUTHORIZED {
             let challenge = if error.is_empty() { "Bearer" } else { r#"Bearer error="invalid_token""# };

@@ -22,6 +22,7 @@ use crate::client_certificate::ClientCertificate;
 use crate::json::{is_json, said};
 use crate::jwk::{Jwk, Thumbprint};
 use crate::jws::{self, Alg};
+use crate::problem::UNAVAILABLE;
 
 /// How much of a request is read, in bytes.
 const MAX_REQUEST_BYTES: usize = 16 << 10;
@@ -314,7 +315,7 @@ fn refused(error: IssueError) -> Response<Body> {
     match error {
         IssueError::InvalidRequest(_) => problem(StatusCode::BAD_REQUEST, "invalid_request"),
         IssueError::CapabilityMismatch(_) => problem(StatusCode::FORBIDDEN, "capability_mismatch"),
-        IssueError::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+        IssueError::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
         IssueError::InvalidClient => {
             let mut answer = problem(StatusCode::UNAUTHORIZED, "invalid_client");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -37,6 +37,8 @@ impl SessionMac {
 
     async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
         let shown = Shown::of(presented.headers)?;
+        // Found before the body is read: who has no session could else have bodies read, and keep those out who have one. The
+        // sessions see to it that their store answers in time.
         let live = live(&self.sessions, presented.token).await?;
         let is_granted = presented.route.required_scope().is_none_or(|scope| live.has_scope(scope));
         let grants = is_granted.then(|| granted(presented.tool_server, presented.route)).into_iter().collect();
@@ -71,12 +73,9 @@ struct Bound {
     window: u64,
 }
 
-impl Opened for Bound {
-    fn covers_body(&self) -> bool {
-        true
-    }
-
-    fn claims(&self, now: u64, body: Option<&[u8]>) -> Result<Claims, Failure> {
+impl Bound {
+    /// What it comes to, which depends on no store.
+    fn judged(&self, now: u64, body: Option<&[u8]>) -> Result<Claims, Failure> {
         let Self { live, covered, shown, grants, window } = self;
         let text = covered.check(&live.key, live.id, body.unwrap_or_default(), shown)?;
         check_time(shown.at, now, *window)?;
@@ -91,6 +90,16 @@ impl Opened for Bound {
             issued_at: shown.at,
             proof_hash: Some(text),
         })
+    }
+}
+
+impl Opened for Bound {
+    fn covers_body(&self) -> bool {
+        true
+    }
+
+    fn claims<'a>(&'a self, now: u64, body: Option<&'a [u8]>) -> BoxFuture<'a, Result<Claims, Failure>> {
+        Box::pin(std::future::ready(self.judged(now, body)))
     }
 
     fn told(&self) -> Told {

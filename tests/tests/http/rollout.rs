@@ -258,9 +258,9 @@ impl Opened for OfProfile {
         false
     }
 
-    fn claims(&self, _: u64, _: Option<&[u8]>) -> Result<Claims, Failure> {
+    fn claims<'a>(&'a self, _: u64, _: Option<&'a [u8]>) -> BoxFuture<'a, Result<Claims, Failure>> {
         CLAIMED.fetch_add(1, Ordering::SeqCst);
-        Err(ProofError::Missing.into())
+        Box::pin(std::future::ready(Err(ProofError::Missing.into())))
     }
 
     fn told(&self) -> Told {
