@@ -21,6 +21,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::audit::{Audit, AuditEvent, TracedAudit, event_of};
+use crate::authorization::{Several, authorization};
 use crate::body::{Body, BodyError, whole_or_coming};
 use crate::caller::Caller;
 use crate::client_certificate::ClientCertificate;
@@ -340,15 +341,8 @@ impl HttpGuard {
     /// By which scheme a request is presented, and with what: by the word in `Authorization`.
     /// Fails where two could stand there, in every mode: the service might read the other one.
     fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<(Option<&dyn HttpScheme>, &'a str), Refusal> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return Ok((None, "")) };
-        if values.next().is_some() {
-            return Err(Refusal::Ambiguous("there is more than one `Authorization`"));
-        }
-        // What is no text is of no scheme.
-        let Ok(text) = value.to_str() else { return Ok((None, "")) };
-        let (word, token) = text.split_once(' ').unwrap_or((text, ""));
-        let token = token.trim_matches(' ');
+        let presented = authorization(headers).map_err(|_| Refusal::Ambiguous(Several::TOLD))?;
+        let Some((word, token)) = presented else { return Ok((None, "")) };
         let mut schemes = self.0.schemes.iter().map(|scheme| &**scheme);
         Ok((schemes.find(|scheme| scheme.word().eq_ignore_ascii_case(word) && scheme.form().fits(token)), token))
     }

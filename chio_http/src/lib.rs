@@ -12,6 +12,8 @@ mod problem;
 
 mod json;
 
+mod authorization;
+
 mod client_certificate;
 
 pub mod target;

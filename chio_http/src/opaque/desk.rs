@@ -9,7 +9,7 @@ use chio_core::digest::Digest;
 use chio_kernel::clock::KernelError;
 use chio_kernel::store::UsageStore;
 use chio_store::{Entry, Put, Room, Table};
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use opaque_ke::{
     CredentialFinalization, CredentialRequest, RegistrationRequest, RegistrationUpload, ServerLogin,
@@ -28,6 +28,7 @@ use super::suite::{MAX_MESSAGE_BYTES, Members, REFERENCE_CHARS, Random, Suite, d
 use super::user::User;
 use super::values::{AccountValue, LoginValue, bytes, read};
 use crate::audit::{Audit, AuditEvent};
+use crate::authorization::bearer;
 use crate::body::{Body, whole};
 use crate::failure::Failure;
 use crate::json::{is_json, said};
@@ -419,10 +420,7 @@ impl SessionDesk {
     /// Ends the session of a request, whose proof is one as any request has it. Its nonce is not spent: a second one finds no
     /// session.
     async fn logout(&self, path: &str, headers: &HeaderMap, body: &[u8], came: Came<'_>) -> Result<Value, No> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let token = values.next().and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
-        let token = token.filter(|(word, _)| word.eq_ignore_ascii_case("Bearer") && values.next().is_none());
-        let token = token.map(|(_, token)| token.trim_matches(' ')).ok_or(No::NotASession)?;
+        let token = bearer(headers).ok().flatten().ok_or(No::NotASession)?;
         let refused = |failure: Failure| match failure {
             Failure::Records(_) => No::Store,
             Failure::Request(_) => No::Malformed,
