@@ -70,6 +70,10 @@ mod shape;
 
 mod outcome;
 
+mod room;
+
+pub mod guard;
+
 pub mod layer;
 
 pub mod gateway;
@@ -78,5 +82,6 @@ pub use self::body::{Body, BodyError};
 pub use self::caller::Caller;
 pub use self::client_certificate::ClientCertificate;
 pub use self::decided::Decided;
-pub use self::layer::{GuardLayer, GuardOptions, Guarded, GuardedService, HttpGuard};
+pub use self::guard::{GuardOptions, GuardedService, HttpGuard};
+pub use self::layer::{GuardLayer, Guarded};
 pub use self::rfc9449::Rfc9449;

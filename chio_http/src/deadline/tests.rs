@@ -22,11 +22,12 @@ use crate::device::enroll::{CHALLENGE_PATH, ENROLL_PATH};
 use crate::device::{
     BearerTokens, Clients, DeviceBook, DeviceRules, DeviceScheme, EnrollmentDesk, HeaderNames, SessionRules,
 };
+use crate::guard::{GuardedService, HttpGuard};
 use crate::issuer::Issuer;
 use crate::jwk::Jwk;
 use crate::jws::{Alg, sign};
 use crate::keys::Keys;
-use crate::layer::{GuardLayer, GuardedService, HttpGuard};
+use crate::layer::GuardLayer;
 use crate::opaque::client::{self, ClientError, Place, Reply, Stretch, Transport};
 use crate::opaque::desk::{DeskRules, Registration};
 use crate::opaque::{Accounts, SessionDesk, SessionMac, Sessions, Setup, User};

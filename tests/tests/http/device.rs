@@ -13,8 +13,8 @@ use chio_http::device::{
     BearerTokens, ClientStatus, Clients, DeviceBook, DeviceClient, DeviceRules, DeviceScheme, DeviceThreat,
     DeviceTransport, EnrollmentDesk, HeaderNames, Profile, Profiles, Require, SessionRules,
 };
+use chio_http::guard::BODY_LIMIT;
 use chio_http::jwk::public_jwk;
-use chio_http::layer::BODY_LIMIT;
 use chio_http::origin::Origin;
 use chio_http::{Body, GuardLayer, Guarded, GuardedService, HttpGuard, jws};
 use chio_kernel::clock::{BoxFuture, ManualClock};

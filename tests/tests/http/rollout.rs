@@ -7,7 +7,7 @@ use chio_core::receipt::{Decision, Event, Verdict};
 use chio_http::Body;
 use chio_http::dpop::{ProofClaims, ProofError};
 use chio_http::failure::Failure;
-use chio_http::layer::BODY_LIMIT;
+use chio_http::guard::BODY_LIMIT;
 use chio_http::rollout::{Rollout, RolloutRule, Rollouts};
 use chio_http::scheme::{HttpScheme, Opened, Presented, Refused, Told};
 use chio_kernel::clock::BoxFuture;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use chio_core::digest::Digest;
-use chio_http::layer::BODY_LIMIT;
+use chio_http::guard::BODY_LIMIT;
 use chio_http::opaque::client::{self, Asked, ClientError, Place, Reply, Transport};
 use chio_http::opaque::desk::{DeskRules, Registration};
 use chio_http::opaque::{Accounts, ClientSession, Invitation, SessionDesk, SessionMac, Sessions, Setup, Stretch, User};
