@@ -12,6 +12,8 @@ mod problem;
 
 mod json;
 
+mod authorization;
+
 mod client_certificate;
 
 pub mod target;
@@ -40,6 +42,8 @@ pub mod server_nonce;
 
 pub mod failure;
 
+pub mod deadline;
+
 pub mod signed_request;
 
 pub mod response_key;
@@ -66,6 +70,10 @@ mod shape;
 
 mod outcome;
 
+mod room;
+
+pub mod guard;
+
 pub mod layer;
 
 pub mod gateway;
@@ -74,5 +82,6 @@ pub use self::body::{Body, BodyError};
 pub use self::caller::Caller;
 pub use self::client_certificate::ClientCertificate;
 pub use self::decided::Decided;
-pub use self::layer::{GuardLayer, GuardOptions, Guarded, GuardedService, HttpGuard};
+pub use self::guard::{GuardOptions, GuardedService, HttpGuard};
+pub use self::layer::{GuardLayer, Guarded};
 pub use self::rfc9449::Rfc9449;

@@ -7,6 +7,12 @@ use serde::Serialize;
 use crate::body::Body;
 use crate::decided::Decided;
 
+/// The code where a store has failed, as the kernel has it.
+pub(crate) const STORE_UNAVAILABLE: &str = "store_unavailable";
+
+/// The error of what a client can try again: RFC 6749 section 4.1.2.1.
+pub(crate) const UNAVAILABLE: &str = "temporarily_unavailable";
+
 #[derive(Serialize)]
 struct Problem<'a> {
     code: &'a str,

@@ -65,19 +65,9 @@ pub trait Opened: Send + Sync {
     /// Whether the proof covers the body, so that it has to be read before the proof can be judged.
     fn covers_body(&self) -> bool;
 
-    /// What it comes to now. `body` is the body, where it was read.
+    /// What it comes to now. `body` is the body, where it was read. A scheme may ask stores for it.
     /// Fails with the reason why it comes to nothing.
-    fn claims(&self, now: u64, body: Option<&[u8]>) -> Result<Claims, Failure>;
-
-    /// The same, for a scheme that has to ask stores: then this is asked in its place, and waited for.
-    fn claims_from_stores<'a>(
-        &'a self,
-        now: u64,
-        body: Option<&'a [u8]>,
-    ) -> Option<BoxFuture<'a, Result<Claims, Failure>>> {
-        let _ = (now, body);
-        None
-    }
+    fn claims<'a>(&'a self, now: u64, body: Option<&'a [u8]>) -> BoxFuture<'a, Result<Claims, Failure>>;
 
     /// What the service behind is told, once the kernel has found it proven.
     fn told(&self) -> Told;
@@ -164,6 +154,12 @@ pub trait HttpScheme: Send + Sync {
         TokenForm::Any
     }
 
+    /// Whether a text could be a token of its own, good or not. By a route that is open to everybody, one that could be is
+    /// kept from the service behind, and one that could not goes on to it. Where in doubt, it could.
+    fn could_be_its(&self, token: &str) -> bool {
+        self.form().fits(token)
+    }
+
     /// The headers of its proofs, in lower case: they are for the guard, and no service behind sees them.
     fn proof_headers(&self) -> Vec<HeaderName> {
         Vec::new()
@@ -225,21 +221,16 @@ impl ProofScheme for Bridge {
             // The kernel does not ask for it.
             return Box::pin(std::future::ready(Err(Denial::ProofMissing)));
         }
-        let opened = attempt.opened.as_ref().map_err(|refused| refused.failure.clone());
-        let body = attempt.body.as_deref();
-        let asked = opened.as_ref().ok().and_then(|opened| opened.claims_from_stores(now, body));
-        if let Some(asked) = asked {
-            return Box::pin(async move {
-                match asked.await.and_then(|claims| attempt.good(claims)) {
-                    Ok(claims) => Ok(claims),
-                    Err(failure) => Err(attempt.bad(failure, now).await),
-                }
-            });
-        }
-        match opened.and_then(|opened| opened.claims(now, body)).and_then(|claims| attempt.good(claims)) {
-            Ok(claims) => Box::pin(std::future::ready(Ok(claims))),
-            Err(failure) => Box::pin(async move { Err(attempt.bad(failure, now).await) }),
-        }
+        Box::pin(async move {
+            let claims = match &attempt.opened {
+                Ok(opened) => opened.claims(now, attempt.body.as_deref()).await,
+                Err(refused) => Err(refused.failure.clone()),
+            };
+            match claims.and_then(|claims| attempt.good(claims)) {
+                Ok(claims) => Ok(claims),
+                Err(failure) => Err(attempt.bad(failure, now).await),
+            }
+        })
     }
 
     fn mode(&self, attempt: &Attempt) -> Option<Mode> {

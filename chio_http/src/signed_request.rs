@@ -42,6 +42,15 @@ impl SignedRequest<'_> {
     }
 }
 
+/// How a client proves a request.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// The headers that it is sent with.
+    pub headers: HeaderMap,
+    /// The digest of the text that they prove: a sealed answer to this request names it.
+    pub request: Digest,
+}
+
 /// The longest nonce, in bytes.
 pub const MAX_NONCE_BYTES: usize = 128;
 

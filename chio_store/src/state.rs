@@ -180,6 +180,9 @@ pub trait State: Send + Sync {
     /// The records of the schemes over HTTP, to be found, kept and taken one by one.
     fn entries(&self) -> &dyn Records;
 
+    /// The same, for whoever keeps them.
+    fn into_entries(self: Arc<Self>) -> Arc<dyn Records>;
+
     /// What there is.
     fn overview(&self) -> BoxFuture<'_, Result<Overview, KernelError>>;
 

@@ -8,7 +8,7 @@ use chio_core::digest::Digest;
 use chio_http::opaque::accounts::OpenSession;
 use chio_http::opaque::{Accounts, Invitation, Setup, User};
 use chio_kernel::store::{BoxFuture, KernelError, RevocationStore};
-use chio_store::{Entry, Page, Put, Record, Records, Revoked, Room, State, Table};
+use chio_store::{Page, Record, Revoked, State};
 use serde_json::{Value, json};
 
 use super::at;
@@ -40,8 +40,8 @@ fn setup(args: &SessionSetup, printer: &Printer) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A state, as the accounts in it are worked with by hand.
-struct ByHand(Box<dyn State>, u64);
+/// A state in which sessions are revoked by hand.
+struct ByHand(Arc<dyn State>, u64);
 
 impl RevocationStore for ByHand {
     fn first_revoked<'a>(&'a self, _: &'a [Digest]) -> BoxFuture<'a, Result<Option<usize>, KernelError>> {
@@ -54,41 +54,9 @@ impl RevocationStore for ByHand {
     }
 }
 
-impl Records for ByHand {
-    fn get(&self, table: Table, key: Digest, now: u64) -> BoxFuture<'_, Result<Option<Entry>, KernelError>> {
-        self.0.entries().get(table, key, now)
-    }
-
-    fn put<'a>(
-        &'a self,
-        table: Table,
-        entry: Entry,
-        replaces: Option<&'a [u8]>,
-        room: Room,
-        now: u64,
-    ) -> BoxFuture<'a, Result<Put, KernelError>> {
-        self.0.entries().put(table, entry, replaces, room, now)
-    }
-
-    fn take(&self, table: Table, key: Digest, now: u64) -> BoxFuture<'_, Result<Option<Entry>, KernelError>> {
-        self.0.entries().take(table, key, now)
-    }
-
-    fn list(
-        &self,
-        table: Table,
-        owner: Option<Digest>,
-        from: Option<String>,
-        now: u64,
-    ) -> BoxFuture<'_, Result<Page<Entry>, KernelError>> {
-        self.0.entries().list(table, owner, from, now)
-    }
-}
-
 fn accounts(name: &StateName, now: u64) -> Result<Accounts, Failure> {
-    let state = Arc::new(ByHand(beside(name, now)?, now));
-    let records: Arc<dyn Records> = Arc::<ByHand>::clone(&state);
-    Ok(Accounts::new(records, state))
+    let state: Arc<dyn State> = Arc::from(beside(name, now)?);
+    Ok(Accounts::new(Arc::clone(&state).into_entries(), Arc::new(ByHand(state, now))))
 }
 
 fn user(text: &str) -> Result<User, Failure> {

@@ -14,6 +14,7 @@ use lru::LruCache;
 
 use super::record::{Device, DeviceId};
 use super::token::BearerToken;
+use crate::deadline::Deadline;
 use crate::failure::{DeviceError, Failure};
 
 /// How many devices, and how many sessions, are remembered.
@@ -97,6 +98,17 @@ fn failed(error: &KernelError) -> Failure {
 impl DeviceBook {
     /// What is kept in these records. The standings are those of the kernel that decides on the requests.
     pub fn new(records: Arc<dyn Records>, standings: Arc<dyn StandingStore>, rules: SessionRules) -> Self {
+        Self::within(&Deadline::default(), records, standings, rules)
+    }
+
+    /// The same, with another deadline for each thing that a store is asked.
+    pub fn within(
+        deadline: &Deadline,
+        records: Arc<dyn Records>,
+        standings: Arc<dyn StandingStore>,
+        rules: SessionRules,
+    ) -> Self {
+        let (records, standings) = (deadline.around(records), deadline.around(standings));
         let size = NonZeroUsize::new(CACHED).unwrap_or(NonZeroUsize::MIN);
         let (devices, sessions) = (Mutex::new(LruCache::new(size)), Mutex::new(LruCache::new(size)));
         Self { records, standings, rules, devices, sessions }

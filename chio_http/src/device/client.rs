@@ -17,7 +17,7 @@ use crate::jwk::{Jwk, public_jwk};
 use crate::jws::MAX_TOKEN_BYTES;
 use crate::origin::Origin;
 use crate::response_key::RESPONSE_KEY;
-use crate::signed_request::SignedRequest;
+use crate::signed_request::{Proven, SignedRequest};
 
 /// How much of an answer is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 32 << 10;
@@ -181,6 +181,12 @@ impl DeviceClient {
         key: &dyn SigningBackend,
         request: DeviceRequest<'_>,
     ) -> Result<HeaderMap, DeviceClientError> {
+        self.proven(key, request).map(|proven| proven.headers)
+    }
+
+    /// The same, with what a sealed answer to the request names.
+    /// Fails as [`Self::headers`].
+    pub fn proven(&self, key: &dyn SigningBackend, request: DeviceRequest<'_>) -> Result<Proven, DeviceClientError> {
         let uri: Uri = request.url.parse().map_err(|_| DeviceClientError::Input("URL"))?;
         let target = uri.path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
         let at = format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |at| at.as_str()));
@@ -216,7 +222,7 @@ impl DeviceClient {
         if let Some(key) = request.response_key {
             headers.insert(RESPONSE_KEY, value(key)?);
         }
-        Ok(headers)
+        Ok(Proven { headers, request: Digest::of(text.as_bytes()) })
     }
 }
 

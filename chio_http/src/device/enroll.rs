@@ -10,7 +10,7 @@ use chio_core::digest::Digest;
 use chio_kernel::clock::Clock;
 use chio_kernel::store::{Standing, key_id};
 use chio_store::{Entry, Put, Room, Table};
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::json;
@@ -20,11 +20,13 @@ use super::possession::{HeaderNames, is_signed};
 use super::record::{Device, DeviceId, MAX_NAME_BYTES};
 use super::status::Clients;
 use super::token::{BearerToken, BearerTokens};
+use crate::authorization::{Several, bearer};
 use crate::body::{Body, whole};
 use crate::failure::{DeviceError, Failure};
 use crate::json::{is_json, said};
 use crate::jwk::{Jwk, Thumbprint};
 use crate::origin::Origin;
+use crate::problem::{STORE_UNAVAILABLE, UNAVAILABLE};
 
 /// Where a challenge is asked for.
 pub const CHALLENGE_PATH: &str = "/device/challenge";
@@ -99,7 +101,7 @@ impl EnrollError {
         let (status, error, detail) = match self {
             Self::Request(what) => (Is::BAD_REQUEST, "invalid_request", Some(*what)),
             Self::Failure(Failure::Token(crate::issuer::TokenError::Keys(_)) | Failure::Records(_))
-            | Self::Unavailable => (Is::SERVICE_UNAVAILABLE, "temporarily_unavailable", None),
+            | Self::Unavailable => (Is::SERVICE_UNAVAILABLE, UNAVAILABLE, None),
             Self::Failure(Failure::NoCredentials) => (Is::UNAUTHORIZED, "", None),
             Self::Failure(Failure::Client(Standing::Banned)) => (Is::FORBIDDEN, "client_banned", None),
             Self::Failure(Failure::Client(_)) => (Is::FORBIDDEN, "client_suspended", None),
@@ -115,7 +117,12 @@ impl EnrollError {
             Self::TooMany => (Is::CONFLICT, "too_many_devices", None),
             Self::Busy => (Is::TOO_MANY_REQUESTS, "too_many_challenges", None),
         };
-        let mut answer = problem(status, error, detail);
+        let mut answer = match self {
+            Self::Failure(Failure::Records(_)) => {
+                crate::problem::problem(status, STORE_UNAVAILABLE, "Try again later.", detail, Some(error))
+            }
+            _ => problem(status, error, detail),
+        };
         let headers = answer.headers_mut();
         if status == Is::UNAUTHORIZED {
             let challenge = if error.is_empty() { "Bearer" } else { r#"Bearer error="invalid_token""# };
@@ -187,7 +194,8 @@ impl EnrollmentDesk {
         }
         let now = self.clock.now().map_err(|_| EnrollError::Unavailable)?;
         // A stranger's body is not read.
-        let token = self.tokens.verify(bearer(&parts.headers)?).await?;
+        let token = bearer(&parts.headers).map_err(|_| EnrollError::Request(Several::TOLD))?;
+        let token = self.tokens.verify(token.ok_or(Failure::NoCredentials)?).await?;
         token.check_time(now)?;
         self.clients.check(&token, now).await?;
         if parts.uri.path() == CHALLENGE_PATH {
@@ -283,20 +291,6 @@ impl EnrollmentDesk {
 
 fn key_of(challenge: &str) -> Digest {
     Digest::of_parts(&[b"chio-device-challenge", challenge.as_bytes()])
-}
-
-/// The token of the one `Authorization`.
-fn bearer(headers: &HeaderMap) -> Result<&str, EnrollError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(EnrollError::Failure(Failure::NoCredentials))?;
-    if values.next().is_some() {
-        return Err(EnrollError::Request("there is more than one `Authorization`"));
-    }
-    let (word, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
-    if !word.eq_ignore_ascii_case("Bearer") {
-        return Err(EnrollError::Failure(Failure::NoCredentials));
-    }
-    Ok(token.trim_matches(' '))
 }
 
 /// What is asked for.

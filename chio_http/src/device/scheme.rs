@@ -211,17 +211,9 @@ impl Opened for Bearer {
         self.possession.is_some()
     }
 
-    fn claims(&self, _: u64, _: Option<&[u8]>) -> Result<Claims, Failure> {
-        Err(Failure::Records("nobody has asked for the device".into()))
-    }
-
-    fn claims_from_stores<'a>(
-        &'a self,
-        now: u64,
-        body: Option<&'a [u8]>,
-    ) -> Option<BoxFuture<'a, Result<Claims, Failure>>> {
+    fn claims<'a>(&'a self, now: u64, body: Option<&'a [u8]>) -> BoxFuture<'a, Result<Claims, Failure>> {
         // The layer has read it, if there is a proof: it covers it.
-        Some(Box::pin(self.judged(now, body.unwrap_or_default())))
+        Box::pin(self.judged(now, body.unwrap_or_default()))
     }
 
     fn told(&self) -> Told {

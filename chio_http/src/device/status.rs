@@ -8,6 +8,7 @@ use chio_core::time::MAX_UNIX_SECONDS;
 use chio_kernel::store::{Standing, StandingStore, key_id};
 
 use super::token::BearerToken;
+use crate::deadline::Deadline;
 use crate::failure::Failure;
 
 /// How an operator thinks of a client application.
@@ -42,7 +43,16 @@ impl fmt::Debug for Clients {
 impl Clients {
     /// With what is configured of some of them, of whatever issuer, and where standings are kept.
     pub fn new(configured: BTreeMap<String, ClientStatus>, standings: Arc<dyn StandingStore>) -> Self {
-        Self { configured, standings }
+        Self::within(&Deadline::default(), configured, standings)
+    }
+
+    /// The same, with another deadline for each thing that the store is asked.
+    pub fn within(
+        deadline: &Deadline,
+        configured: BTreeMap<String, ClientStatus>,
+        standings: Arc<dyn StandingStore>,
+    ) -> Self {
+        Self { configured, standings: deadline.around(standings) }
     }
 
     /// Whether the client that a token was issued to is welcome. A token that names none has none to be turned away for.

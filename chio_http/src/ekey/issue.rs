@@ -12,16 +12,18 @@ use chio_core::digest::Digest;
 use chio_kernel::Kernel;
 use chio_kernel::clock::Clock;
 use hyper::body::{Body as HttpBody, Bytes};
-use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use ring::hmac;
 
 use super::token::{ALGS, Cap, DEFAULT_TTL_SECS, MAX_TTL_SECS, number};
+use crate::authorization::bearer;
 use crate::body::{Body, whole};
 use crate::client_certificate::ClientCertificate;
 use crate::json::{is_json, said};
 use crate::jwk::{Jwk, Thumbprint};
 use crate::jws::{self, Alg};
+use crate::problem::UNAVAILABLE;
 
 /// How much of a request is read, in bytes.
 const MAX_REQUEST_BYTES: usize = 16 << 10;
@@ -261,14 +263,7 @@ impl EKeyIssuer {
         if !is_json(&parts.headers) {
             return problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request");
         }
-        let mut secrets = parts.headers.get_all(AUTHORIZATION).iter();
-        let secret = secrets.next().and_then(|value| value.to_str().ok()).and_then(|value| {
-            let (word, secret) = value.split_once(' ')?;
-            word.eq_ignore_ascii_case("Bearer").then_some(secret)
-        });
-        let Some(secret) = secret.filter(|_| secrets.next().is_none()) else {
-            return refused(IssueError::InvalidClient);
-        };
+        let Ok(Some(secret)) = bearer(&parts.headers) else { return refused(IssueError::InvalidClient) };
         // A stranger's body is not read.
         if self.client(secret).is_none() {
             return refused(IssueError::InvalidClient);
@@ -314,7 +309,7 @@ fn refused(error: IssueError) -> Response<Body> {
     match error {
         IssueError::InvalidRequest(_) => problem(StatusCode::BAD_REQUEST, "invalid_request"),
         IssueError::CapabilityMismatch(_) => problem(StatusCode::FORBIDDEN, "capability_mismatch"),
-        IssueError::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+        IssueError::Unavailable => problem(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
         IssueError::InvalidClient => {
             let mut answer = problem(StatusCode::UNAUTHORIZED, "invalid_client");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -12,6 +12,7 @@ use chio_store::{Entry, Page, Put, Records, Room, Table};
 use super::suite::{REFERENCE_CHARS, encoded, reference};
 use super::user::User;
 use super::values::{AccountValue, InvitationValue, SessionValue, bytes, read};
+use crate::deadline::Deadline;
 
 /// How many accounts there may be, and how many sessions.
 const ROOM: u64 = 1_000_000;
@@ -102,9 +103,15 @@ pub fn is_scope(text: &str) -> bool {
 }
 
 impl Accounts {
-    /// Those of a store, whose sessions are revoked in another.
+    /// Those of a store, whose sessions are revoked in another. It waits for them as long as
+    /// they take, as by hand; [`Sessions`](super::Sessions) put a deadline around them.
     pub fn new(records: Arc<dyn Records>, revocations: Arc<dyn RevocationStore>) -> Self {
         Self { records, revocations }
+    }
+
+    /// The same, with a deadline for each thing that a store is asked.
+    pub(super) fn within(self, deadline: &Deadline) -> Self {
+        Self { records: deadline.around(self.records), revocations: deadline.around(self.revocations) }
     }
 
     /// Invites a user: the code, which the store has the digest of. It counts once.

@@ -22,6 +22,7 @@ use super::suite::{Members, REFERENCE_CHARS, Random, Suite, encoded, reference};
 use super::user::User;
 use crate::origin::Origin;
 use crate::response_key::RESPONSE_KEY;
+use crate::signed_request::Proven;
 
 /// What is answered.
 #[derive(Clone, Debug)]
@@ -222,6 +223,12 @@ impl ClientSession {
     /// The headers of one request, made now.
     /// Fails where there is no randomness, or the response key is no text of a header.
     pub fn headers(&self, asked: &Asked<'_>, now: u64) -> Result<HeaderMap, ClientError> {
+        self.proven(asked, now).map(|proven| proven.headers)
+    }
+
+    /// The same, with what a sealed answer to the request names.
+    /// Fails as [`Self::headers`].
+    pub fn proven(&self, asked: &Asked<'_>, now: u64) -> Result<Proven, ClientError> {
         let nonce = reference().ok_or(ClientError::Machine)?;
         let covered = Covered {
             method: asked.method.to_owned(),
@@ -231,7 +238,7 @@ impl ClientSession {
         };
         let (timestamp, id) = (now.to_string(), Digest::of(self.session.as_bytes()));
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.key);
-        let mac = covered.mac(&key, id, asked.body, (&timestamp, &nonce));
+        let (mac, request) = covered.mac(&key, id, asked.body, (&timestamp, &nonce));
         let value = |text: &str| HeaderValue::try_from(text).map_err(|_| ClientError::Machine);
         let mut authorization = value(&format!("Bearer {}", self.session))?;
         authorization.set_sensitive(true);
@@ -243,7 +250,7 @@ impl ClientSession {
         if let Some(response_key) = asked.response_key {
             headers.insert(RESPONSE_KEY, value(response_key)?);
         }
-        Ok(headers)
+        Ok(Proven { headers, request })
     }
 
     /// Ends the session.

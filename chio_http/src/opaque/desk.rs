@@ -9,7 +9,7 @@ use chio_core::digest::Digest;
 use chio_kernel::clock::KernelError;
 use chio_kernel::store::UsageStore;
 use chio_store::{Entry, Put, Room, Table};
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use opaque_ke::{
     CredentialFinalization, CredentialRequest, RegistrationRequest, RegistrationUpload, ServerLogin,
@@ -28,10 +28,11 @@ use super::suite::{MAX_MESSAGE_BYTES, Members, REFERENCE_CHARS, Random, Suite, d
 use super::user::User;
 use super::values::{AccountValue, LoginValue, bytes, read};
 use crate::audit::{Audit, AuditEvent};
+use crate::authorization::bearer;
 use crate::body::{Body, whole};
 use crate::failure::Failure;
 use crate::json::{is_json, said};
-use crate::problem::problem;
+use crate::problem::{STORE_UNAVAILABLE, UNAVAILABLE, problem};
 use crate::target::check_path;
 
 /// What the seals of logins are for.
@@ -127,12 +128,14 @@ enum No {
     NotASession,
     /// For so many seconds.
     TooMany(u64),
+    /// A store has failed, or has not answered in time.
+    Store,
     Down,
 }
 
 impl From<KernelError> for No {
     fn from(_: KernelError) -> Self {
-        Self::Down
+        Self::Store
     }
 }
 
@@ -141,7 +144,8 @@ impl From<AccountError> for No {
         match error {
             AccountError::Taken => Self::Taken,
             AccountError::NotInvited => Self::NotInvited,
-            AccountError::Full | AccountError::Failed(_) => Self::Down,
+            AccountError::Full => Self::Down,
+            AccountError::Failed(_) => Self::Store,
         }
     }
 }
@@ -156,15 +160,18 @@ impl No {
             Self::LoginFailed => (StatusCode::UNAUTHORIZED, "login_failed", "The login did not succeed."),
             Self::NotASession => (StatusCode::UNAUTHORIZED, "invalid_token", "There is no such session."),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Try again later."),
-            Self::Down => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "Try again later."),
+            Self::Store => (StatusCode::SERVICE_UNAVAILABLE, STORE_UNAVAILABLE, "Try again later."),
+            Self::Down => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "Try again later."),
         };
-        let mut response = problem(status, code, title, None, Some(code));
+        // Which of the two it was is nothing that a client could do something about.
+        let error = if matches!(self, Self::Store) { UNAVAILABLE } else { code };
+        let mut response = problem(status, code, title, None, Some(error));
         let headers = response.headers_mut();
         match self {
             Self::TooMany(seconds) => {
                 headers.insert(RETRY_AFTER, (*seconds).into());
             }
-            Self::Down => {
+            Self::Store | Self::Down => {
                 headers.insert(RETRY_AFTER, 5_u64.into());
             }
             Self::LoginFailed | Self::NotASession => {
@@ -214,6 +221,7 @@ impl SessionDesk {
         audit: impl Audit + 'static,
     ) -> Result<Self, &'static str> {
         rules.check()?;
+        let usage = sessions.deadline().around(usage);
         let limits = Limits { usage, per_peer: rules.starts_of_peer, per_user: rules.starts_of_peer_for_user };
         Ok(Self(Arc::new(Inner { sessions, rules, limits, audit: Box::new(audit) })))
     }
@@ -412,12 +420,9 @@ impl SessionDesk {
     /// Ends the session of a request, whose proof is one as any request has it. Its nonce is not spent: a second one finds no
     /// session.
     async fn logout(&self, path: &str, headers: &HeaderMap, body: &[u8], came: Came<'_>) -> Result<Value, No> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let token = values.next().and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
-        let token = token.filter(|(word, _)| word.eq_ignore_ascii_case("Bearer") && values.next().is_none());
-        let token = token.map(|(_, token)| token.trim_matches(' ')).ok_or(No::NotASession)?;
+        let token = bearer(headers).ok().flatten().ok_or(No::NotASession)?;
         let refused = |failure: Failure| match failure {
-            Failure::Records(_) => No::Down,
+            Failure::Records(_) => No::Store,
             Failure::Request(_) => No::Malformed,
             _ => No::NotASession,
         };

@@ -92,9 +92,10 @@ impl Covered {
         Ok(Digest::of(text.as_bytes()))
     }
 
-    /// The value of `X-POP`.
-    pub(super) fn mac(&self, key: &hmac::Key, session: Digest, body: &[u8], shown: (&str, &str)) -> String {
-        encoded(hmac::sign(key, self.text(session, body, shown).as_bytes()).as_ref())
+    /// The value of `X-POP`, and the digest of what it is of.
+    pub(super) fn mac(&self, key: &hmac::Key, session: Digest, body: &[u8], shown: (&str, &str)) -> (String, Digest) {
+        let text = self.text(session, body, shown);
+        (encoded(hmac::sign(key, text.as_bytes()).as_ref()), Digest::of(text.as_bytes()))
     }
 }
 

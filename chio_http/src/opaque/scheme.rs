@@ -11,6 +11,7 @@ use hyper::header::HeaderName;
 
 use super::proof::{Covered, MAC, NONCE, Shown, TIMESTAMP, check_time};
 use super::sessions::{Live, Sessions};
+use super::suite::REFERENCE_CHARS;
 use crate::failure::Failure;
 use crate::issuer::TokenError;
 use crate::scheme::{HttpScheme, Opened, Presented, Refused, TokenForm, Told, granted};
@@ -36,6 +37,8 @@ impl SessionMac {
 
     async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
         let shown = Shown::of(presented.headers)?;
+        // Found before the body is read: who has no session could else have bodies read, and keep those out who have one. The
+        // sessions see to it that their store answers in time.
         let live = live(&self.sessions, presented.token).await?;
         let is_granted = presented.route.required_scope().is_none_or(|scope| live.has_scope(scope));
         let grants = is_granted.then(|| granted(presented.tool_server, presented.route)).into_iter().collect();
@@ -70,12 +73,9 @@ struct Bound {
     window: u64,
 }
 
-impl Opened for Bound {
-    fn covers_body(&self) -> bool {
-        true
-    }
-
-    fn claims(&self, now: u64, body: Option<&[u8]>) -> Result<Claims, Failure> {
+impl Bound {
+    /// What it comes to, which depends on no store.
+    fn judged(&self, now: u64, body: Option<&[u8]>) -> Result<Claims, Failure> {
         let Self { live, covered, shown, grants, window } = self;
         let text = covered.check(&live.key, live.id, body.unwrap_or_default(), shown)?;
         check_time(shown.at, now, *window)?;
@@ -90,6 +90,16 @@ impl Opened for Bound {
             issued_at: shown.at,
             proof_hash: Some(text),
         })
+    }
+}
+
+impl Opened for Bound {
+    fn covers_body(&self) -> bool {
+        true
+    }
+
+    fn claims<'a>(&'a self, now: u64, body: Option<&'a [u8]>) -> BoxFuture<'a, Result<Claims, Failure>> {
+        Box::pin(std::future::ready(self.judged(now, body)))
     }
 
     fn told(&self) -> Told {
@@ -116,6 +126,13 @@ impl HttpScheme for SessionMac {
 
     fn form(&self) -> TokenForm {
         TokenForm::Reference
+    }
+
+    /// A session is as long as every other. Around one that somebody has wrapped in anything else, a service could still
+    /// find it.
+    fn could_be_its(&self, token: &str) -> bool {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        self.form().fits(token) && token.split(|c| !is_part(c)).any(|part| part.len() == REFERENCE_CHARS)
     }
 
     fn proof_headers(&self) -> Vec<HeaderName> {

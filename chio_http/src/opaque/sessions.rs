@@ -17,6 +17,7 @@ use super::setup::Setup;
 use super::suite::{REFERENCE_BYTES, REFERENCE_CHARS, decoded, encoded, reference};
 use super::user::User;
 use super::values::{SessionValue, bytes, read};
+use crate::deadline::Deadline;
 use crate::origin::Origin;
 
 /// How many are remembered.
@@ -78,6 +79,7 @@ pub(super) struct Opened {
 pub struct Sessions(Arc<Inner>);
 
 struct Inner {
+    deadline: Deadline,
     setup: Setup,
     accounts: Accounts,
     origin: String,
@@ -95,13 +97,30 @@ impl fmt::Debug for Sessions {
 impl Sessions {
     /// Those of the service at that origin, whose requests this kernel decides.
     pub fn new(setup: Setup, accounts: Accounts, origin: &Origin, kernel: Kernel, clock: impl Clock + 'static) -> Self {
+        Self::within(Deadline::default(), setup, accounts, origin, kernel, clock)
+    }
+
+    /// The same, with another deadline for each thing that a store is asked, also by the desk of these sessions.
+    pub fn within(
+        deadline: Deadline,
+        setup: Setup,
+        accounts: Accounts,
+        origin: &Origin,
+        kernel: Kernel,
+        clock: impl Clock + 'static,
+    ) -> Self {
+        let accounts = accounts.within(&deadline);
         let live = Mutex::new(LruCache::new(NonZeroUsize::new(REMEMBERED).unwrap_or(NonZeroUsize::MIN)));
         let (origin, clock) = (origin.as_str().to_owned(), Box::new(clock));
-        Self(Arc::new(Inner { setup, accounts, origin, kernel, clock, live }))
+        Self(Arc::new(Inner { deadline, setup, accounts, origin, kernel, clock, live }))
     }
 
     pub(super) fn now(&self) -> Result<u64, KernelError> {
         self.0.clock.now()
+    }
+
+    pub(super) fn deadline(&self) -> &Deadline {
+        &self.0.deadline
     }
 
     pub(super) fn setup(&self) -> &Setup {

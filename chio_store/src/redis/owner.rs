@@ -1,6 +1,7 @@
 //! What the owner of a state asks and changes by hand.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chio_core::digest::Digest;
 use chio_core::receipt::ChainHead;
@@ -226,6 +227,10 @@ fn line(record: Record) -> Line {
 
 impl State for RedisState {
     fn entries(&self) -> &dyn Records {
+        self
+    }
+
+    fn into_entries(self: Arc<Self>) -> Arc<dyn Records> {
         self
     }
 

@@ -1,5 +1,6 @@
 //! What the owner of a file asks and changes by hand.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chio_core::digest::Digest;
@@ -23,6 +24,10 @@ const SHEETS: i64 = 8;
 
 impl State for SqliteState {
     fn entries(&self) -> &dyn Records {
+        self
+    }
+
+    fn into_entries(self: Arc<Self>) -> Arc<dyn Records> {
         self
     }
 

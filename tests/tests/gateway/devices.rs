@@ -9,9 +9,9 @@ use crate::command::Running;
 use crate::common::{Place, chio};
 use crate::harness::{OK, Seen, recorder};
 
-const ISSUER: &str = "https://issuer.example";
+pub const ISSUER: &str = "https://issuer.example";
 
-fn free() -> u16 {
+pub fn free() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -28,13 +28,13 @@ fn configure(place: &Place, file: &str, (port, origin): (u16, &str), behind: std
     );
 }
 
-fn issuer(place: &Place) {
+pub fn issuer(place: &Place) {
     place.chio("keygen --out oauth.key").done();
     let jwks = place.chio("http jwks oauth.key").done().to_owned();
     place.write("jwks.json", jwks);
 }
 
-fn token(place: &Place, file: &str, origin: &str, session: &str) {
+pub fn token(place: &Place, file: &str, origin: &str, session: &str) {
     let words = format!(
         "http token --key oauth.key --issuer {ISSUER} --audience {origin} --subject alice --unbound --session {session} \
          --client app --scope orders.read"
@@ -87,7 +87,7 @@ async fn keys_of_openssl_and_of_webcrypto_enrol_and_sign() {
 }
 
 /// What the command says, while a gateway works with the state beside it.
-fn says(place: &Place, words: &str, code: i32, what: &str) -> String {
+pub fn says(place: &Place, words: &str, code: i32, what: &str) -> String {
     let output = place.command(chio()).args(words.split(' ')).stdin(Stdio::null()).output().unwrap();
     let all = [output.stdout.as_slice(), &output.stderr].concat();
     let all = String::from_utf8(all).unwrap();

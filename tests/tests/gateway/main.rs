@@ -25,3 +25,5 @@ mod command;
 mod clients;
 
 mod devices;
+
+mod sealed;

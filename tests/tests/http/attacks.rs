@@ -135,7 +135,7 @@ async fn another_body_where_the_proof_covers_it() {
 #[tokio::test]
 async fn a_body_that_is_longer_than_can_be_judged() {
     let (mut world, client) = (world(), client());
-    let long = vec![b'a'; chio_http::layer::BODY_LIMIT + 1];
+    let long = vec![b'a'; chio_http::guard::BODY_LIMIT + 1];
     let claims = ProofClaims { body: Some(&long), ..client.claims("POST", ONE) };
     let mut request = client.with_proof("POST", "/orders/1", &claims.sign(&client.key).unwrap());
     *request.body_mut() = Body::whole(long.clone());

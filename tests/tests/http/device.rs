@@ -13,8 +13,8 @@ use chio_http::device::{
     BearerTokens, ClientStatus, Clients, DeviceBook, DeviceClient, DeviceRules, DeviceScheme, DeviceThreat,
     DeviceTransport, EnrollmentDesk, HeaderNames, Profile, Profiles, Require, SessionRules,
 };
+use chio_http::guard::BODY_LIMIT;
 use chio_http::jwk::public_jwk;
-use chio_http::layer::BODY_LIMIT;
 use chio_http::origin::Origin;
 use chio_http::{Body, GuardLayer, Guarded, GuardedService, HttpGuard, jws};
 use chio_kernel::clock::{BoxFuture, ManualClock};
@@ -975,6 +975,40 @@ async fn right_after_a_start_a_device_is_told_what_to_do() {
     let other = Site::starting(&site, NOW).kernel.new_nonce().unwrap();
     let got = fresh.send(phone.request("GET", "/orders/1", &other)).await;
     assert_eq!(got.answer(), answer(401, "proof_predates_kernel", "use_nonce"));
+}
+
+/// Nothing is verified there. So whatever has the looks of a token of ours stays here, also one that does not hold.
+#[tokio::test]
+async fn by_a_public_route_no_token_of_ours_goes_on_and_the_services_own_does() {
+    let mut site = site();
+    let phone = site.phone(p256(7), &alice()).await;
+    let expired = bearer(|claims| claims["exp"] = (NOW - 1000).into());
+    let ours = [
+        format!("Bearer {}", phone.token),
+        format!("bEARER   {}", phone.token),
+        format!("Bearer\t{}", phone.token),
+        format!("Bearer {expired}"),
+        format!("Bearer {}, Basic YTpi", phone.token),
+        "Bearer a.b.c".to_owned(),
+        format!("Bearer {}\u{e9}", phone.token),
+    ];
+    for own in &ours {
+        assert_eq!(site.send(open_to_all(own.as_bytes())).await.status, 200, "{own}");
+        let seen = site.echo.seen.lock().unwrap().last().cloned().unwrap();
+        assert!(!seen.headers.contains_key("authorization"), "{own}");
+    }
+    // Bytes that are no text at all are not looked into.
+    assert_eq!(site.send(open_to_all(b"Bearer a\xff")).await.status, 200);
+    assert!(!site.echo.seen.lock().unwrap().last().unwrap().headers.contains_key("authorization"));
+    for own in ["Bearer the-services-own", "bearer 42", "Bearer", "Basic YS5iOmM=", "Token a.b.c"] {
+        assert_eq!(site.send(open_to_all(own.as_bytes())).await.status, 200, "{own}");
+        assert_eq!(site.echo.seen.lock().unwrap().last().unwrap().headers["authorization"], own);
+    }
+    // Of two, none goes on where one could be ours.
+    let mut two = open_to_all(b"Bearer the-services-own");
+    two.headers_mut().append("authorization", ours[0].parse().unwrap());
+    assert_eq!(site.send(two).await.status, 200);
+    assert!(!site.echo.seen.lock().unwrap().last().unwrap().headers.contains_key("authorization"));
 }
 
 #[test]

@@ -96,6 +96,20 @@ fn good(issued: &Issued) -> Request<Body> {
     request(&client_key(), issued, "GET", "/orders/1", |_| {})
 }
 
+/// Its word is ours alone, whatever comes after it.
+#[tokio::test]
+async fn by_a_public_route_no_ekey_goes_on_and_the_services_own_tokens_do() {
+    let (mut world, issued) = (ekey_world(), issue(&wanted(2)).unwrap());
+    for own in [format!("EKey {}", issued.token), format!("ekey\t{}", issued.token), "EKEY".into(), "EKey x".into()] {
+        assert_eq!(world.send(open_to_all(own.as_bytes())).await.status, 200, "{own}");
+        assert!(!world.last().headers.contains_key("authorization"), "{own}");
+    }
+    for own in ["Bearer the-services-own", "Bearer a.b.c", "EKeys x"] {
+        assert_eq!(world.send(open_to_all(own.as_bytes())).await.status, 200, "{own}");
+        assert_eq!(world.last().headers["authorization"], own);
+    }
+}
+
 #[tokio::test]
 async fn an_ekey_passes_and_a_replay_of_it_does_not() {
     let (mut world, issued) = (ekey_world(), issue(&wanted(5)).unwrap());

@@ -5,7 +5,7 @@ use chio_http::Caller;
 use chio_http::dpop::ProofClaims;
 
 use chio_http::Body;
-use chio_http::layer::{BODIES_LIMIT, BODY_LIMIT};
+use chio_http::guard::{BODIES_LIMIT, BODY_LIMIT};
 use tower_service::Service as _;
 
 use crate::world::*;

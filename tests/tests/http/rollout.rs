@@ -7,7 +7,7 @@ use chio_core::receipt::{Decision, Event, Verdict};
 use chio_http::Body;
 use chio_http::dpop::{ProofClaims, ProofError};
 use chio_http::failure::Failure;
-use chio_http::layer::BODY_LIMIT;
+use chio_http::guard::BODY_LIMIT;
 use chio_http::rollout::{Rollout, RolloutRule, Rollouts};
 use chio_http::scheme::{HttpScheme, Opened, Presented, Refused, Told};
 use chio_kernel::clock::BoxFuture;
@@ -258,9 +258,9 @@ impl Opened for OfProfile {
         false
     }
 
-    fn claims(&self, _: u64, _: Option<&[u8]>) -> Result<Claims, Failure> {
+    fn claims<'a>(&'a self, _: u64, _: Option<&'a [u8]>) -> BoxFuture<'a, Result<Claims, Failure>> {
         CLAIMED.fetch_add(1, Ordering::SeqCst);
-        Err(ProofError::Missing.into())
+        Box::pin(std::future::ready(Err(ProofError::Missing.into())))
     }
 
     fn told(&self) -> Told {

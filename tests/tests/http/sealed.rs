@@ -6,7 +6,7 @@ use chio_core::digest::Digest;
 use chio_core::receipt::{Event, OutcomeStatus};
 use chio_http::Body;
 use chio_http::dpop::{ProofClaims, signed_digest};
-use chio_http::layer::BODIES_LIMIT;
+use chio_http::guard::BODIES_LIMIT;
 use chio_http::sealed::{MEDIA_TYPE, OpenError, ResponseSecret, Sealing, open};
 use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};

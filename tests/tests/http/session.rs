@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use chio_core::digest::Digest;
-use chio_http::layer::BODY_LIMIT;
+use chio_http::guard::BODY_LIMIT;
 use chio_http::opaque::client::{self, Asked, ClientError, Place, Reply, Transport};
 use chio_http::opaque::desk::{DeskRules, Registration};
 use chio_http::opaque::{Accounts, ClientSession, Invitation, SessionDesk, SessionMac, Sessions, Setup, Stretch, User};
@@ -843,5 +843,31 @@ async fn a_session_file_is_read_as_it_was_written() {
     assert!(!format!("{session:?}").contains("key"));
     for (what, with) in [("\"key\"", "\"more\""), ("https", "nothttp"), ("{", "{\"a\":\"b\",")] {
         assert!(ClientSession::parse(text.replacen(what, with, 1).as_bytes()).is_none(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn by_a_public_route_no_session_goes_on_and_the_services_own_tokens_do() {
+    let (_, mut gateway, session) = with_alice().await;
+    let session = headers(&session)["authorization"].to_str().unwrap().to_owned();
+    let reference = session.strip_prefix("Bearer ").unwrap();
+    for own in [
+        session.clone(),
+        format!("bearer  {reference}"),
+        format!("Bearer\t{reference}"),
+        format!("Bearer {reference}="),
+        format!("Bearer \"{reference}\""),
+        format!("Bearer other, Bearer {reference}"),
+        // One that is over looks like one that is not.
+        format!("Bearer {}", "A".repeat(43)),
+    ] {
+        assert_eq!(gateway.send(open_to_all(own.as_bytes())).await.status, 200, "{own}");
+        let seen = gateway.seen.lock().unwrap().last().cloned().unwrap();
+        assert!(!seen.headers.contains_key("authorization"), "{own}");
+    }
+    let (short, long) = (format!("Bearer {}", &reference[1..]), format!("Bearer a{reference}"));
+    for own in [&*short, &long, "Bearer the-services-own", "Bearer a.b.c", "Basic YTpi"] {
+        assert_eq!(gateway.send(open_to_all(own.as_bytes())).await.status, 200, "{own}");
+        assert_eq!(gateway.seen.lock().unwrap().last().unwrap().headers["authorization"], own);
     }
 }

@@ -10,11 +10,11 @@ use chio_core::receipt::{Event, OutcomeStatus, Receipt};
 use chio_http::access_token::AccessTokens;
 use chio_http::audit::{Audit, AuditEvent};
 use chio_http::dpop::{ProofClaims, ProofRules};
+use chio_http::guard::BODY_LIMIT;
 use chio_http::issuer::Issuer;
 use chio_http::jwk::{Jwk, public_jwk};
 use chio_http::jws::{self, Alg};
 use chio_http::keys::Keys;
-use chio_http::layer::BODY_LIMIT;
 use chio_http::origin::Origin;
 use chio_http::rollout::Rollouts;
 use chio_http::route::{Route, Routes};
@@ -279,6 +279,12 @@ impl World {
         };
         self.receipts.all().into_iter().filter_map(outcome).collect()
     }
+}
+
+/// A request by the route that is open to everybody, with this `Authorization`.
+pub fn open_to_all(authorization: &[u8]) -> Request<Body> {
+    let value = hyper::header::HeaderValue::from_bytes(authorization).unwrap();
+    bare("GET", "/about").header("authorization", value).body(Body::empty()).unwrap()
 }
 
 /// An answer.

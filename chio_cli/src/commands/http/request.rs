@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chio_core::crypto::Keypair;
+use chio_core::digest::Digest;
 use chio_http::Body;
 use chio_http::client::{Answer, Client};
 use chio_http::device::DeviceClient;
@@ -12,6 +13,7 @@ use chio_http::ekey::token::Cap;
 use chio_http::ekey::{EKeySession, Transport};
 use chio_http::response_key::RESPONSE_KEY;
 use chio_http::sealed::{self, ResponseSecret};
+use chio_http::signed_request::Proven;
 use chio_kernel::clock::{BoxFuture, KernelError, SystemClock};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
@@ -47,7 +49,7 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
     let secret = args.sealed.then(ResponseSecret::generate).transpose();
     let secret = secret.map_err(|error| Failure::new(error, "this machine cannot make secrets"))?;
     let asked = Asked { method, url: &args.url, client, data, secret };
-    let (headers, answer) = match (&args.key, &args.token, &args.issuer) {
+    let Sent { proven, answer } = match (&args.key, &args.token, &args.issuer) {
         (Some(key), Some(token), _) => {
             let (key, token) = (files::read_key(key)?, text(token, "the token")?);
             match &args.device {
@@ -60,10 +62,10 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
         _ => return Err(usage("neither a key with its token, nor an issuer, nor a session is named")),
     };
     if let Some(saved) = saved {
-        saved.finish(&written(&headers))?;
+        saved.finish(&written(&proven.headers))?;
     }
     let answer = match &asked.secret {
-        Some(secret) => opened(secret, answer, &headers)?,
+        Some(secret) => opened(secret, answer, proven.request)?,
         None => answer,
     };
     let body = String::from_utf8_lossy(&answer.body);
@@ -87,7 +89,7 @@ pub(super) fn run(args: &Request, printer: &Printer) -> Result<Exit, Failure> {
 
 /// What is in a sealed answer, once it is certain that it is the one to this request. A refusal comes open: no proof has made
 /// the key the asker's.
-fn opened(secret: &ResponseSecret, answer: Answer, sent: &HeaderMap) -> Result<Answer, Failure> {
+fn opened(secret: &ResponseSecret, answer: Answer, request: Digest) -> Result<Answer, Failure> {
     let is =
         |media_type: &str| answer.headers.get(CONTENT_TYPE).is_some_and(|of| of.as_bytes() == media_type.as_bytes());
     let is_sealed = is(sealed::MEDIA_TYPE);
@@ -98,8 +100,7 @@ fn opened(secret: &ResponseSecret, answer: Answer, sent: &HeaderMap) -> Result<A
     if !is_sealed {
         return Err(Failure::new("the answer is not sealed", help));
     }
-    let proof = sent.get(DPOP).and_then(|proof| proof.to_str().ok()).unwrap_or_default();
-    sealed::open(secret, &answer.body, signed_digest(proof)).map_err(|error| Failure::new(error, help))
+    sealed::open(secret, &answer.body, request).map_err(|error| Failure::new(error, help))
 }
 
 pub(super) fn client(url: &str) -> Result<Client, Failure> {
@@ -123,7 +124,44 @@ struct Asked<'a> {
     secret: Option<ResponseSecret>,
 }
 
+/// What was sent last, and what came back.
+struct Sent {
+    proven: Proven,
+    answer: Answer,
+}
+
+/// A request with these headers, of which one is a proof of RFC 9449.
+fn by_dpop(headers: HeaderMap) -> Proven {
+    let proof = headers.get(DPOP).and_then(|proof| proof.to_str().ok()).unwrap_or_default();
+    let request = signed_digest(proof);
+    Proven { headers, request }
+}
+
 impl Asked<'_> {
+    /// The key that the answer is to be sealed for, as it is sent.
+    fn response_key(&self) -> Option<&str> {
+        self.secret.as_ref().map(ResponseSecret::header)
+    }
+
+    fn sent(&self, runtime: &Runtime, proven: Proven) -> Result<Sent, Failure> {
+        let answer = self.send(runtime, &proven.headers)?;
+        Ok(Sent { proven, answer })
+    }
+
+    /// Sends it; and where the service gives a nonce with this error, once more with that.
+    fn sent_with_nonce(
+        &self,
+        runtime: &Runtime,
+        error: &str,
+        proven: impl Fn(Option<&str>) -> Result<Proven, Failure>,
+    ) -> Result<Sent, Failure> {
+        let first = self.sent(runtime, proven(None)?)?;
+        match given_nonce(&first.answer, error) {
+            None => Ok(first),
+            nonce @ Some(_) => self.sent(runtime, proven(nonce)?),
+        }
+    }
+
     fn send(&self, runtime: &Runtime, headers: &HeaderMap) -> Result<Answer, Failure> {
         let body = self.data.clone().map_or_else(Body::empty, Body::whole);
         let mut request = hyper::Request::new(body);
@@ -138,9 +176,9 @@ impl Asked<'_> {
     }
 
     /// With a proof; and where the service asks for a nonce of its own, once more with that.
-    fn by_rfc9449(&self, runtime: &Runtime, key: &Keypair, token: &str) -> Result<(HeaderMap, Answer), Failure> {
+    fn by_rfc9449(&self, runtime: &Runtime, key: &Keypair, token: &str) -> Result<Sent, Failure> {
         let url = self.url.split(['?', '#']).next().unwrap_or_default();
-        let headers = |nonce: Option<&str>| {
+        let proven = |nonce: Option<&str>| {
             let claims = ProofClaims {
                 method: self.method.as_str(),
                 url,
@@ -149,7 +187,7 @@ impl Asked<'_> {
                 nonce,
                 query: self.client.uri().query(),
                 body: self.data.as_deref(),
-                response_key: self.secret.as_ref().map(ResponseSecret::header),
+                response_key: self.response_key(),
             };
             let proof = claims.sign(key).map_err(|error| Failure::new(error, "check the key"))?;
             let value =
@@ -157,21 +195,12 @@ impl Asked<'_> {
             let mut headers = HeaderMap::new();
             headers.insert(AUTHORIZATION, value(format!("DPoP {token}"))?);
             headers.insert(DPOP, value(proof)?);
-            if let Some(secret) = &self.secret {
-                headers.insert(RESPONSE_KEY, value(secret.header().to_owned())?);
+            if let Some(key) = self.response_key() {
+                headers.insert(RESPONSE_KEY, value(key.to_owned())?);
             }
-            Ok::<_, Failure>(headers)
+            Ok(by_dpop(headers))
         };
-        let first = headers(None)?;
-        let answer = self.send(runtime, &first)?;
-        match given_nonce(&answer, "use_dpop_nonce") {
-            None => Ok((first, answer)),
-            Some(nonce) => {
-                let second = headers(Some(nonce))?;
-                let answer = self.send(runtime, &second)?;
-                Ok((second, answer))
-            }
-        }
+        self.sent_with_nonce(runtime, "use_dpop_nonce", proven)
     }
 
     /// Signed by an enrolled device.
@@ -181,7 +210,7 @@ impl Asked<'_> {
         device: &source::Source,
         key: &Keypair,
         token: &str,
-    ) -> Result<(HeaderMap, Answer), Failure> {
+    ) -> Result<Sent, Failure> {
         let failed = |error| Failure::new(error, "enrol the key at this service: `chio http enroll`");
         let device = DeviceClient::from_json(&device.read("the device", MAX_SECRET_BYTES)?).map_err(failed)?;
         let request = DeviceRequest {
@@ -190,30 +219,22 @@ impl Asked<'_> {
             body: self.data.as_deref().unwrap_or_default(),
             token,
             now: at(None)?,
-            response_key: None,
+            response_key: self.response_key(),
             nonce: None,
         };
-        let first = device.headers(key, request).map_err(failed)?;
-        let answer = self.send(runtime, &first)?;
-        match given_nonce(&answer, "use_nonce") {
-            None => Ok((first, answer)),
-            nonce @ Some(_) => {
-                let second = device.headers(key, DeviceRequest { nonce, ..request }).map_err(failed)?;
-                let answer = self.send(runtime, &second)?;
-                Ok((second, answer))
-            }
-        }
+        let proven = |nonce: Option<&str>| device.proven(key, DeviceRequest { nonce, ..request }).map_err(failed);
+        self.sent_with_nonce(runtime, "use_nonce", proven)
     }
 
-    fn by_session(&self, runtime: &Runtime, args: &Request) -> Result<(HeaderMap, Answer), Failure> {
+    fn by_session(&self, runtime: &Runtime, args: &Request) -> Result<Sent, Failure> {
         let session = args.session.as_ref().map(super::session::kept).transpose()?;
         let session = session.ok_or_else(|| Failure::usage("no session is named", "`chio http login` opens one"))?;
-        let headers = super::session::headers(&session, &self.method, self.client.uri(), self.data.as_deref())?;
-        let answer = self.send(runtime, &headers)?;
-        Ok((headers, answer))
+        let (uri, body) = (self.client.uri(), self.data.as_deref());
+        let proven = super::session::proven(&session, &self.method, uri, body, self.response_key())?;
+        self.sent(runtime, proven)
     }
 
-    fn by_ekey(&self, runtime: &Runtime, args: &Request, issuer: &str) -> Result<(HeaderMap, Answer), Failure> {
+    fn by_ekey(&self, runtime: &Runtime, args: &Request, issuer: &str) -> Result<Sent, Failure> {
         let secret = args.secret.as_ref().map(|secret| text(secret, "the secret")).transpose()?.unwrap_or_default();
         let issuer = issuer.trim_end_matches('/');
         let issuer = client(&if issuer.ends_with("/token") { issuer.to_owned() } else { format!("{issuer}/token") })?;
@@ -228,11 +249,9 @@ impl Asked<'_> {
             Failure::new(error, "check the issuer, the secret, and what its client may ask for")
         };
         let session = EKeySession::new(Post { issuer, secret }, SystemClock, subject, audience, cap).map_err(failed)?;
-        let key = self.secret.as_ref().map(ResponseSecret::header);
-        let headers = session.headers_for(self.method.as_str(), self.url, self.data.as_deref(), key);
-        let headers = runtime.block_on(headers).map_err(failed)?;
-        let answer = self.send(runtime, &headers)?;
-        Ok((headers, answer))
+        let (body, key) = (self.data.as_deref(), self.response_key());
+        let headers = session.headers_for(self.method.as_str(), self.url, body, key);
+        self.sent(runtime, by_dpop(runtime.block_on(headers).map_err(failed)?))
     }
 }
 

@@ -4,6 +4,7 @@ use chio_http::Body;
 use chio_http::opaque::client::{self, Asked, ClientError, Place, Reply, Transport};
 use chio_http::opaque::{ClientSession, Stretch, User};
 use chio_http::origin::Origin;
+use chio_http::signed_request::Proven;
 use chio_kernel::clock::{BoxFuture, KernelError};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Uri};
@@ -114,20 +115,21 @@ pub(super) fn kept(source: &Source) -> Result<ClientSession, Failure> {
     session.ok_or_else(|| Failure::new(format!("{source} is no session"), "`chio http login --out FILE` keeps one"))
 }
 
-/// The headers of a request. A session is sent to the origin alone that it was opened at.
-pub(super) fn headers(
+/// The proof of a request. A session is sent to the origin alone that it was opened at.
+pub(super) fn proven(
     session: &ClientSession,
     method: &Method,
     uri: &Uri,
     body: Option<&[u8]>,
-) -> Result<HeaderMap, Failure> {
+    response_key: Option<&str>,
+) -> Result<Proven, Failure> {
     if origin(uri)? != session.place.origin {
         let help = format!("it was opened at {}", session.place.origin.as_str());
         return Err(Failure::new("the session is of another service", help));
     }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
-    let asked = Asked { method: method.as_str(), target, body: body.unwrap_or_default(), response_key: None };
-    session.headers(&asked, at(None)?).map_err(|error| failed(&error))
+    let asked = Asked { method: method.as_str(), target, body: body.unwrap_or_default(), response_key };
+    session.proven(&asked, at(None)?).map_err(|error| failed(&error))
 }
 
 /// Asks a desk over HTTP.

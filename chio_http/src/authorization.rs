@@ -1,0 +1,65 @@
+//! What stands in `Authorization`, in one reading for the guard and for the desks.
+
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+
+/// There is more than one: somebody else might read the other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Several;
+
+impl Several {
+    /// What a client is told of it.
+    pub(crate) const TOLD: &str = "there is more than one `Authorization`";
+}
+
+/// The word and the token of the one that there is, or nothing. What is no text is of no scheme.
+pub(crate) fn authorization(headers: &HeaderMap) -> Result<Option<(&str, &str)>, Several> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Several);
+    }
+    let Ok(text) = value.to_str() else { return Ok(None) };
+    let (word, token) = text.split_once(' ').unwrap_or((text, ""));
+    Ok(Some((word, token.trim_matches(' '))))
+}
+
+/// The token after `Bearer`, or nothing.
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Several> {
+    let is_one = |(word, token): &(&str, &str)| word.eq_ignore_ascii_case("Bearer") && !token.is_empty();
+    Ok(authorization(headers)?.filter(is_one).map(|(_, token)| token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn there_is_one_reading_of_it() {
+        for (value, read, token) in [
+            ("Bearer a.b", Some(("Bearer", "a.b")), Some("a.b")),
+            ("bEARER   a ", Some(("bEARER", "a")), Some("a")),
+            ("Bearer", Some(("Bearer", "")), None),
+            ("Bearer ", Some(("Bearer", "")), None),
+            ("Bearer\ta", Some(("Bearer\ta", "")), None),
+            ("DPoP a", Some(("DPoP", "a")), None),
+            ("Bearer\u{e9} a", None, None),
+        ] {
+            let headers = headers(&[value.as_bytes()]);
+            assert_eq!((authorization(&headers), bearer(&headers)), (Ok(read), Ok(token)), "{value:?}");
+        }
+        assert_eq!((authorization(&headers(&[])), bearer(&headers(&[]))), (Ok(None), Ok(None)));
+        for two in [[b"Bearer a", b"Bearer a"], [b"Basic ab", b"Bearer a"]] {
+            assert_eq!(bearer(&headers(&[two[0], two[1]])), Err(Several));
+        }
+    }
+}
