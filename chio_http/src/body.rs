@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 
+use crate::deadline::Deadline;
+
 /// Why a body ended before its end.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -91,19 +93,31 @@ where
     Ok(joined(pieces))
 }
 
-/// The same; one that is longer is given back as it came.
-pub(crate) async fn whole_or_coming<B>(mut body: B, limit: usize) -> Result<Result<Bytes, Body>, B::Error>
+/// What was read of a body.
+pub(crate) enum Looked {
+    Whole(Bytes),
+    /// As it came, where it is longer than the limit.
+    TooLong(Body),
+    /// As it came, where it has not come to its end in time.
+    Late(Body),
+}
+
+/// The same, as far as it comes in time.
+/// Fails where it breaks off.
+pub(crate) async fn whole_in_time<B>(mut body: B, limit: usize, deadline: &Deadline) -> Result<Looked, B::Error>
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BodyError>,
 {
     let mut pieces = Vec::new();
-    match gather(&mut body, limit, &mut pieces).await {
-        Ok(()) => Ok(Ok(joined(pieces))),
-        Err(Unread::Broken(error)) => Err(error),
-        Err(Unread::TooLong) => {
-            Ok(Err(Body(Kind::Coming(Box::pin(After { pieces: pieces.into(), rest: Inner(body) })))))
-        }
+    let gathered = deadline.wait(gather(&mut body, limit, &mut pieces)).await;
+    let as_it_came =
+        |pieces: Vec<Bytes>| Body(Kind::Coming(Box::pin(After { pieces: pieces.into(), rest: Inner(body) })));
+    match gathered {
+        Some(Ok(())) => Ok(Looked::Whole(joined(pieces))),
+        Some(Err(Unread::Broken(error))) => Err(error),
+        Some(Err(Unread::TooLong)) => Ok(Looked::TooLong(as_it_came(pieces))),
+        None => Ok(Looked::Late(as_it_came(pieces))),
     }
 }
 

@@ -1,9 +1,12 @@
-//! A deadline for what schemes and desks ask of stores by themselves: the kernel's fence is around what the kernel asks.
+//! A deadline for what is waited for here: what schemes and desks ask of stores by themselves (the kernel's fence is around
+//! what the kernel asks), and bodies that have to be looked at before there is a decision.
 //!
-//! A disk that hangs would else hold every such request, with all that belongs to it, for as long as it hangs.
+//! A disk that hangs, or a client that sends a byte a minute, would else hold a request, with all that belongs to it, for as
+//! long as it likes.
 
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,8 +17,8 @@ use chio_kernel::config::Patience;
 use chio_kernel::store::{Allowance, RevocationStore, Spending, Standing, StandingStore, UsageStore};
 use chio_store::{Entry, Page, Put, Records, Room, Table};
 
-/// How long a store is waited for: one that does not answer by then has failed. What it was asked to write may be written
-/// all the same.
+/// How long something is waited for. A store that does not answer by then has failed; what it was asked to write may be
+/// written all the same.
 #[derive(Clone)]
 pub struct Deadline {
     timer: Arc<dyn Timer>,
@@ -23,7 +26,7 @@ pub struct Deadline {
 }
 
 impl Default for Deadline {
-    /// As long as a kernel waits by default, in any executor and in none.
+    /// As long as a kernel waits for a store by default, in any executor and in none.
     fn default() -> Self {
         Self::new(ThreadTimer, Patience::default().store)
     }
@@ -41,6 +44,20 @@ impl Deadline {
         Self { timer: Arc::new(timer), patience }
     }
 
+    /// Waits so long. None where that was not enough: what was waited for is dropped then.
+    /// The timer is started only when the answer is not there at once.
+    pub(crate) async fn wait<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        let (mut answer, mut alarm) = (pin!(answer), None);
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(Some(answer));
+            }
+            let alarm = alarm.get_or_insert_with(|| self.timer.sleep(self.patience));
+            alarm.as_mut().poll(context).map(|()| None)
+        })
+        .await
+    }
+
     /// A store with this deadline for each thing that it is asked.
     pub(crate) fn around<S: ?Sized>(&self, store: Arc<S>) -> Arc<InTime<S>> {
         Arc::new(InTime { store, deadline: self.clone() })
@@ -55,18 +72,10 @@ pub(crate) struct InTime<S: ?Sized> {
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, KernelError>>;
 
-impl<S: ?Sized> InTime<S> {
-    /// The timer is started only when the store does not answer at once.
-    fn in_time<'a, T: 'a>(&'a self, mut answer: Answer<'a, T>) -> Answer<'a, T> {
-        let Deadline { timer, patience } = &self.deadline;
-        let mut alarm = None;
-        Box::pin(poll_fn(move |context| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(answer);
-            }
-            let alarm = alarm.get_or_insert_with(|| timer.sleep(*patience));
-            alarm.as_mut().poll(context).map(|()| Err(KernelError::new("a store did not answer in time")))
-        }))
+impl<S: ?Sized + Send + Sync> InTime<S> {
+    fn in_time<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
+        let late = || Err(KernelError::new("a store did not answer in time"));
+        Box::pin(async move { self.deadline.wait(answer).await.unwrap_or_else(late) })
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
     TooLong,
     /// The body did not come to its end.
     Incomplete,
+    /// The body did not come to its end in time.
+    Late,
     /// There is no room for another body.
     Busy,
 }
@@ -56,7 +58,8 @@ impl Refusal {
             }
             Self::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "call_too_large", "The body is too long.", None),
             Self::Incomplete => (StatusCode::BAD_REQUEST, "malformed_call", "The body did not come to its end.", None),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "call_too_large", "Try again later.", None),
+            Self::Late => (StatusCode::REQUEST_TIMEOUT, "body_too_late", "The body took too long to come.", None),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "no_room", "Try again later.", None),
         };
         // RFC 6750 section 3.1.
         let error = (status == StatusCode::BAD_REQUEST).then_some("invalid_request");

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use chio_core::digest::Digest;
 use chio_core::receipt::Event;
+use chio_kernel::clock::ThreadTimer;
 use chio_kernel::config::Mode;
 use chio_kernel::{AuthorizedCall, Kernel};
 use hyper::body::{Body as HttpBody, Bytes};
@@ -20,6 +21,7 @@ use crate::authorization::{Several, authorization};
 use crate::body::{Body, BodyError};
 use crate::caller::Caller;
 use crate::client_certificate::ClientCertificate;
+use crate::deadline::Deadline;
 use crate::denied::{Denied, Refusal};
 use crate::dpop::ProofError;
 use crate::failure::Failure;
@@ -35,7 +37,7 @@ use crate::sealed::{Sealing, ToSeal};
 use crate::shape::{is_form, shape};
 use crate::target::Target;
 
-pub use crate::room::{BODIES_LIMIT, BODY_LIMIT};
+pub use crate::room::{BODIES_LIMIT, BODY_LIMIT, BODY_TIMEOUT};
 
 /// Why there is no such guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,11 +81,14 @@ pub struct GuardOptions {
     pub rollouts: Option<Rollouts>,
     /// When answers are sealed.
     pub sealing: Sealing,
+    /// How long a body may take that has to be looked at before there is a decision: [`BODY_TIMEOUT`].
+    pub body_deadline: Deadline,
 }
 
 impl Default for GuardOptions {
     fn default() -> Self {
-        Self { audit: Box::new(TracedAudit), rollouts: None, sealing: Sealing::default() }
+        let body_deadline = Deadline::new(ThreadTimer, BODY_TIMEOUT);
+        Self { audit: Box::new(TracedAudit), rollouts: None, sealing: Sealing::default(), body_deadline }
     }
 }
 
@@ -173,7 +178,7 @@ impl HttpGuard {
                 return Err(GuardError::SameScheme(scheme.name()));
             }
         }
-        let room = Room::new(service.body_limit, options.sealing.body_limit);
+        let room = Room::new(service.body_limit, options.sealing.body_limit, options.body_deadline.clone());
         let own = [PROOF, RESPONSE_KEY];
         let proof_headers = schemes.iter().flat_map(|scheme| scheme.proof_headers()).chain(own).collect();
         Ok(Self(Arc::new(Inner { kernel, service, tool_server, schemes, options, proof_headers, room })))

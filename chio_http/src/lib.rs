@@ -2,6 +2,8 @@
 //!
 //! The modules, in reading order; each imports only from those above it. What is normative stands in `docs/http.md`.
 
+pub mod deadline;
+
 mod body;
 
 mod caller;
@@ -41,8 +43,6 @@ pub mod access_token;
 pub mod server_nonce;
 
 pub mod failure;
-
-pub mod deadline;
 
 pub mod signed_request;
 

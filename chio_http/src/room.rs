@@ -1,12 +1,14 @@
 //! Bodies that have to be looked at before there is a decision, and how many of them are held at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::Response;
 use hyper::body::{Body as HttpBody, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::body::{Body, BodyError, whole_or_coming};
+use crate::body::{Body, BodyError, Looked, whole_in_time};
+use crate::deadline::Deadline;
 use crate::denied::Refusal;
 use crate::target::names_a_credential;
 
@@ -15,6 +17,10 @@ pub const BODY_LIMIT: usize = 1 << 20;
 
 /// How much of bodies is held at once at most, in bytes: 64 MiB, or one body where that can be longer.
 pub const BODIES_LIMIT: usize = 64 << 20;
+
+/// How long such a body may take to come, by default. Whoever has one proof could else fill the room with bodies that
+/// never end.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body, and what of it was read.
 pub(crate) struct ReadBody {
@@ -30,15 +36,17 @@ pub(crate) struct ReadBody {
 pub(crate) struct Room {
     /// How much of one is read.
     limit: usize,
+    /// How long that may take.
+    deadline: Deadline,
     /// What is left, in KiB.
     kib: Arc<Semaphore>,
 }
 
 impl Room {
-    /// For bodies of which so much is read, and answers that are at most so long.
-    pub(crate) fn new(limit: usize, answer_limit: usize) -> Self {
+    /// For bodies of which so much is read, in that time, and answers that are at most so long.
+    pub(crate) fn new(limit: usize, answer_limit: usize, deadline: Deadline) -> Self {
         let longest = limit.max(answer_limit);
-        Self { limit, kib: Arc::new(Semaphore::new(BODIES_LIMIT.max(longest).div_ceil(1024))) }
+        Self { limit, deadline, kib: Arc::new(Semaphore::new(BODIES_LIMIT.max(longest).div_ceil(1024))) }
     }
 
     /// Room for a body that is going to be read whole: of those that have a signature anybody can send any number again.
@@ -63,21 +71,23 @@ impl Room {
         if !is_covered && !is_form {
             return Ok(ReadBody { body: Body::coming(body), read: None, room: None, is_unread: false });
         }
-        let (whole, room) = match self.room_for(&body) {
-            Ok(room) => {
-                let whole = whole_or_coming(body, self.limit).await;
-                (whole.map_err(|_| Refusal::Incomplete.answer())?, Some(room))
-            }
-            Err(_) if may_pass => (Err(Body::coming(body)), None),
-            Err(refusal) => return Err(refusal.answer()),
+        let unread = |body, room, why: Refusal| {
+            if may_pass { Ok(ReadBody { body, read: None, room, is_unread: true }) } else { Err(why.answer()) }
         };
-        match whole {
-            Ok(bytes) if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) => {
+        let room = match self.room_for(&body) {
+            Ok(room) => Some(room),
+            Err(refusal) => return unread(Body::coming(body), None, refusal),
+        };
+        match whole_in_time(body, self.limit, &self.deadline).await {
+            Ok(Looked::Whole(bytes)) if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) => {
                 Err(Refusal::Ambiguous("credentials have no place in a form").answer())
             }
-            Ok(bytes) => Ok(ReadBody { body: Body::whole(bytes.clone()), read: Some(bytes), room, is_unread: false }),
-            Err(body) if may_pass => Ok(ReadBody { body, read: None, room, is_unread: true }),
-            Err(_) => Err(Refusal::TooLong.answer()),
+            Ok(Looked::Whole(bytes)) => {
+                Ok(ReadBody { body: Body::whole(bytes.clone()), read: Some(bytes), room, is_unread: false })
+            }
+            Ok(Looked::TooLong(body)) => unread(body, room, Refusal::TooLong),
+            Ok(Looked::Late(body)) => unread(body, room, Refusal::Late),
+            Err(_) => Err(Refusal::Incomplete.answer()),
         }
     }
 

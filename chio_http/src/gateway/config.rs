@@ -82,6 +82,9 @@ pub struct Listen {
     /// The longest body that a proof covers: it is read whole before anything is passed on.
     #[serde(default = "Count::<1_048_576>::get")]
     pub max_covered_body_bytes: Count<1_048_576>,
+    /// How long such a body may take to come.
+    #[serde(default = "Millis::<30_000>::get")]
+    pub covered_body_timeout_ms: Millis<30_000>,
     /// How long a TLS handshake may take.
     #[serde(default = "Millis::<10_000>::get")]
     pub handshake_timeout_ms: Millis<10_000>,

@@ -165,6 +165,23 @@ impl hyper::body::Body for Never {
     }
 }
 
+/// What a body takes is given back, however slowly it comes.
+#[tokio::test]
+async fn a_body_that_never_ends_is_given_up() {
+    let (client, setting) = (client(), Setting { body_deadline: at_once(), ..Setting::default() });
+    let mut world = World::of(setting, vec![issuer(&issuer_key())]);
+    for _ in 0..=BODIES_LIMIT.div_ceil(BODY_LIMIT) {
+        let claims = ProofClaims { body: Some(b"never"), ..client.claims("POST", ONE) };
+        let proof = claims.sign(&client.key).unwrap();
+        let request = client.with_proof("POST", "/orders/1", &proof).map(|_| Body::coming(Never));
+        assert_eq!(world.send(request).await.answer(), answer(408, "body_too_late", ""));
+    }
+    assert_eq!(world.seen(), 0);
+    let claims = ProofClaims { body: Some(b"whole"), ..client.claims("POST", ONE) };
+    let request = client.with_proof("POST", "/orders/1", &claims.sign(&client.key).unwrap());
+    assert_eq!(world.send(request.map(|_| Body::whole("whole"))).await.status, 200);
+}
+
 /// Whoever has one proof can send it with any number of bodies.
 #[tokio::test]
 async fn no_more_bodies_are_held_than_there_is_room_for() {

@@ -159,6 +159,46 @@ async fn a_body_that_cannot_be_judged_passes_whole_in_report_alone() {
     }
 }
 
+/// Nor is one that takes too long, and the rest of it follows.
+#[tokio::test]
+async fn a_body_that_is_late_passes_whole_in_report_alone() {
+    let client = client();
+    let claims = ProofClaims { body: Some(b"one, two"), ..client.claims("POST", ONE) };
+    let rollouts = Rollouts::new(Rollout::all(Mode::Report));
+    let setting = Setting { rollouts: Some(rollouts.clone()), body_deadline: at_once(), ..Setting::default() };
+    let mut world = World::of(setting, vec![issuer(&issuer_key())]);
+    let request = || {
+        let proof = claims.sign(&client.key).unwrap();
+        let body = Body::coming(Halting(Pieces([b"one, ".to_vec(), b"two".to_vec()].into()), false));
+        client.with_proof("POST", "/orders/1", &proof).map(|_| body)
+    };
+    assert_eq!(world.send(request()).await.status, 200);
+    let seen = world.last();
+    assert_eq!((&*seen.body, &*seen.caller.unwrap().principal), (&b"one, two"[..], ""));
+    rollouts.replace(Rollout::all(Mode::Enforce));
+    assert_eq!(world.send(request()).await.status, 408);
+}
+
+/// A body of which each piece is waited for.
+struct Halting(Pieces, bool);
+
+impl hyper::body::Body for Halting {
+    type Data = hyper::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        self.1 = !self.1;
+        if self.1 {
+            return std::pin::Pin::new(&mut self.0).poll_frame(context);
+        }
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    }
+}
+
 /// A body of which nobody knows the length before its end.
 struct Pieces(std::collections::VecDeque<Vec<u8>>);
 

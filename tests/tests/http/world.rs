@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use chio_core::crypto::{Keypair, SigningBackend};
 use chio_core::receipt::{Event, OutcomeStatus, Receipt};
 use chio_http::access_token::AccessTokens;
 use chio_http::audit::{Audit, AuditEvent};
+use chio_http::deadline::Deadline;
 use chio_http::dpop::{ProofClaims, ProofRules};
 use chio_http::guard::BODY_LIMIT;
 use chio_http::issuer::Issuer;
@@ -22,7 +24,7 @@ use chio_http::scheme::HttpScheme;
 use chio_http::sealed::Sealing;
 use chio_http::server_nonce::ServerNonces;
 use chio_http::{Body, Caller, GuardLayer, GuardOptions, Guarded, GuardedService, HttpGuard, Rfc9449};
-use chio_kernel::clock::ManualClock;
+use chio_kernel::clock::{BoxFuture, ManualClock, Timer};
 use chio_kernel::config::Mode;
 use chio_kernel::store::MemoryReceipts;
 use chio_kernel::{Kernel, KernelBuilder, Stores};
@@ -154,6 +156,7 @@ pub struct Setting {
     pub schemes: fn(&Kernel) -> Vec<Box<dyn HttpScheme>>,
     pub rollouts: Option<Rollouts>,
     pub sealing: Sealing,
+    pub body_deadline: Deadline,
 }
 
 impl Default for Setting {
@@ -168,8 +171,22 @@ impl Default for Setting {
             schemes: |_| Vec::new(),
             rollouts: None,
             sealing: Sealing::default(),
+            body_deadline: GuardOptions::default().body_deadline,
         }
     }
+}
+
+/// A deadline that has passed for whatever is not there at once.
+pub fn at_once() -> Deadline {
+    struct AtOnce;
+
+    impl Timer for AtOnce {
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    Deadline::new(AtOnce, Duration::ZERO)
 }
 
 /// An audit that keeps what it is told: event, scheme, sub, trace, time.
@@ -249,9 +266,9 @@ impl World {
         let origins = vec![Origin::parse(ORIGIN).unwrap(), Origin::parse("https://api.example.com:8443").unwrap()];
         let log = Log::default();
         let guarded = GuardedService { origins, routes: routes(), body_limit: BODY_LIMIT };
-        let (audit, rollouts, sealing) = (Box::new(log.clone()), setting.rollouts, setting.sealing);
-        let guard =
-            HttpGuard::with(kernel.clone(), guarded, schemes, GuardOptions { audit, rollouts, sealing }).unwrap();
+        let Setting { rollouts, sealing, body_deadline, .. } = setting;
+        let options = GuardOptions { audit: Box::new(log.clone()), rollouts, sealing, body_deadline };
+        let guard = HttpGuard::with(kernel.clone(), guarded, schemes, options).unwrap();
         let seen = Arc::clone(&setting.service.seen);
         Self { log, clock, kernel, receipts, service: GuardLayer::new(guard).layer(setting.service), seen }
     }

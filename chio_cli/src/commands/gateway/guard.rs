@@ -11,6 +11,7 @@ use std::time::Duration;
 use chio_core::crypto::PublicKey;
 use chio_core::digest::Digest;
 use chio_http::access_token::AccessTokens;
+use chio_http::deadline::Deadline;
 use chio_http::dpop::ProofRules;
 use chio_http::ekey::{EKey, EKeyIssuer, EKeyRules, IssuerClient};
 use chio_http::gateway::Desk;
@@ -25,7 +26,7 @@ use chio_http::scheme::HttpScheme;
 use chio_http::sealed::Sealing;
 use chio_http::server_nonce::ServerNonces;
 use chio_http::{GuardLayer, GuardOptions, GuardedService, HttpGuard, Rfc9449};
-use chio_kernel::clock::SystemClock;
+use chio_kernel::clock::{SystemClock, ThreadTimer};
 use chio_kernel::store::StandingStore;
 use chio_kernel::{Kernel, Settings};
 
@@ -87,7 +88,12 @@ pub(super) fn read(config: &Config, own: Option<&EKeyIssuer>, rollouts: &Rollout
         config.session.as_ref().map(|of| OfSessions::read(of.get_ref(), &config.listen.origin.0)).transpose()?;
     Ok(Read {
         service: GuardedService { origins, routes, body_limit },
-        options: GuardOptions { rollouts: Some(rollouts.clone()), sealing, ..GuardOptions::default() },
+        options: GuardOptions {
+            rollouts: Some(rollouts.clone()),
+            sealing,
+            body_deadline: Deadline::new(ThreadTimer, config.listen.covered_body_timeout_ms.duration()),
+            ..GuardOptions::default()
+        },
         rfc9449: rfc9449.map(|rfc9449| of_rfc9449(rfc9449.get_ref())).transpose()?,
         ekey: ekey.map(|ekey| of_ekey(ekey.get_ref(), config.listen.origin.0.as_str(), own)).transpose()?,
         device: config.device.as_ref().map(|device| Devices::read(device.get_ref())).transpose()?,
