@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::audit::{Audit, AuditEvent, TracedAudit, event_of};
-use crate::authorization::{Several, authorization};
+use crate::authorization::{Unclear, authorization};
 use crate::body::{Body, BodyError};
 use crate::caller::Caller;
 use crate::client_certificate::ClientCertificate;
@@ -217,8 +217,11 @@ impl HttpGuard {
             }
             _ => (Err(Failure::NoCredentials.into()), None),
         };
-        let profile = opened.as_ref().ok().and_then(|opened| opened.profile());
-        let mode = rollout.as_ref().map(|of| of.mode(route.tool_name(), scheme_name, profile));
+        let mode = rollout.as_ref().map(|of| match &opened {
+            Ok(opened) => of.mode(route.tool_name(), scheme_name, opened.profile()),
+            Err(refused) if refused.failure.is_outage() => of.strictest_mode(route.tool_name(), scheme_name),
+            Err(refused) => of.mode(route.tool_name(), scheme_name, refused.profile.as_deref()),
+        });
         let is_looked_at = opened.is_ok() && mode != Some(Mode::Off);
 
         let covers_body =
@@ -302,7 +305,7 @@ impl HttpGuard {
     /// By which scheme a request is presented, and with what: by the word in `Authorization`.
     /// Fails where two could stand there, in every mode: the service might read the other one.
     fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<(Option<&dyn HttpScheme>, &'a str), Refusal> {
-        let presented = authorization(headers).map_err(|_| Refusal::Ambiguous(Several::TOLD))?;
+        let presented = authorization(headers).map_err(|_| Refusal::Ambiguous(Unclear::TOLD))?;
         let Some((word, token)) = presented else { return Ok((None, "")) };
         let mut schemes = self.0.schemes.iter().map(|scheme| &**scheme);
         Ok((schemes.find(|scheme| scheme.word().eq_ignore_ascii_case(word) && scheme.form().fits(token)), token))
@@ -318,10 +321,9 @@ impl HttpGuard {
         origin: &Origin,
         route: &Route,
     ) -> (Result<Box<dyn Opened>, Refused>, Option<[u8; 32]>) {
-        let response_key = match ResponseKey::of(&parts.headers) {
-            Ok(response_key) => response_key,
-            Err(failure) => return (Err(failure.into()), None),
-        };
+        // Also where it is none: the mode is that of the profile, and so whoever asks has to be known.
+        let response_key = ResponseKey::of(&parts.headers);
+        let key = response_key.as_ref().ok().copied().flatten();
         let presented = Presented {
             method: parts.method.as_str(),
             origin,
@@ -331,21 +333,27 @@ impl HttpGuard {
             token,
             headers: &parts.headers,
             certificate: parts.extensions.get::<ClientCertificate>(),
-            response_key,
+            response_key: key,
         };
         let is_required = self.0.options.sealing.required || route.requires_sealed();
         let opened = scheme.open(presented).await.and_then(|opened| {
-            let failure = match response_key {
-                Some(_) if !opened.covers_response_key() => ProofError::ResponseKey.into(),
-                Some(_) if parts.method == Method::HEAD || parts.headers.contains_key(UPGRADE) => {
+            let failure = match &response_key {
+                Err(failure) => failure.clone(),
+                Ok(Some(_)) if !opened.covers_response_key() => ProofError::ResponseKey.into(),
+                Ok(Some(_)) if parts.method == Method::HEAD || parts.headers.contains_key(UPGRADE) => {
                     Failure::Request("an answer without a body, or that never ends, cannot be sealed")
                 }
-                None if is_required => Failure::Unsealed,
-                _ => return Ok(opened),
+                Ok(None) if is_required => Failure::Unsealed,
+                Ok(_) => return Ok(opened),
             };
-            Err(Refused { failure, claimed: Some(Box::new(opened.told())) })
+            let profile = opened.profile().map(str::to_owned);
+            Err(Refused { failure, claimed: Some(Box::new(opened.told())), profile })
         });
-        (opened, response_key.map(|key| key.bytes))
+        let opened = opened.map_err(|refused| match response_key {
+            Err(failure) if !refused.failure.is_outage() => Refused { failure, ..refused },
+            _ => refused,
+        });
+        (opened, key.map(|key| key.bytes))
     }
 }
 

@@ -40,7 +40,8 @@ impl Rfc9449 {
     async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
         let token = self.tokens.verify(presented.token).await?;
         let claimed = Arc::clone(&token);
-        self.bound(token, &presented).map_err(|failure| Refused { failure, claimed: Some(Box::new(told(&claimed))) })
+        let refused = |failure| Refused { failure, claimed: Some(Box::new(told(&claimed))), profile: None };
+        self.bound(token, &presented).map_err(refused)
     }
 
     fn bound(&self, token: Arc<AccessToken>, presented: &Presented<'_>) -> Result<Box<dyn Opened>, Failure> {

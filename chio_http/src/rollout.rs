@@ -53,6 +53,19 @@ impl Rollout {
         rule.map_or(self.otherwise, |rule| rule.mode)
     }
 
+    /// The strictest that it can be, where nobody knows the profile: what would tell cannot be had.
+    pub fn strictest_mode(&self, route: &str, scheme: Option<&str>) -> Mode {
+        let rules: Vec<_> = self.rules.iter().filter(|rule| rule.is_of(route, scheme)).collect();
+        let end = rules.iter().position(|rule| rule.profile.is_none());
+        let last = end.and_then(|end| rules.get(end)).map_or(self.otherwise, |rule| rule.mode);
+        let of_profiles = rules.iter().take(end.unwrap_or(rules.len())).map(|rule| rule.mode);
+        of_profiles.fold(last, |strictest, mode| match (strictest, mode) {
+            (Mode::Enforce, _) | (_, Mode::Enforce) => Mode::Enforce,
+            (Mode::Report, _) | (_, Mode::Report) => Mode::Report,
+            (Mode::Off, Mode::Off) => Mode::Off,
+        })
+    }
+
     /// The same, where that does not depend on the profile.
     pub(crate) fn mode_of_any_profile(&self, route: &str, scheme: Option<&str>) -> Option<Mode> {
         match self.rules.iter().find(|rule| rule.is_of(route, scheme)) {
@@ -126,6 +139,15 @@ mod tests {
         assert_eq!(any("GET:/y", Some("a")), None);
         assert_eq!(any("GET:/y", Some("b")), Some(Mode::Report));
         assert_eq!(any("GET:/z", Some("b")), None);
+        let strictest = |route, scheme| rollout.strictest_mode(route, scheme);
+        assert_eq!(strictest("GET:/x", Some("a")), Mode::Off, "no profile changes it");
+        assert_eq!(strictest("GET:/y", Some("a")), Mode::Enforce);
+        assert_eq!(strictest("GET:/y", Some("b")), Mode::Report, "the rule for all comes before that of a profile");
+        assert_eq!(strictest("GET:/z", Some("b")), Mode::Enforce, "where no rule decides");
+        let rules = vec![rule("", "web", "", Mode::Enforce), rule("", "", "", Mode::Report)];
+        assert_eq!(Rollout { rules, ..Rollout::all(Mode::Off) }.strictest_mode("GET:/z", None), Mode::Enforce);
+        let rules = vec![rule("", "web", "", Mode::Report)];
+        assert_eq!(Rollout { rules, ..Rollout::all(Mode::Off) }.strictest_mode("GET:/z", None), Mode::Report);
         assert_eq!(Rollout::all(Mode::Report).mode_of_any_profile("GET:/z", None), Some(Mode::Report));
     }
 

@@ -106,11 +106,13 @@ pub struct Refused {
     pub failure: Failure,
     /// What the token says, where that is its issuer's word and the proof is what fails: for an audit.
     pub claimed: Option<Box<Told>>,
+    /// The profile of the client, where the token says so: its mode holds for a proof that cannot be read, too.
+    pub profile: Option<String>,
 }
 
 impl<E: Into<Failure>> From<E> for Refused {
     fn from(failure: E) -> Self {
-        Self { failure: failure.into(), claimed: None }
+        Self { failure: failure.into(), claimed: None, profile: None }
     }
 }
 

@@ -20,7 +20,7 @@ use super::possession::{HeaderNames, is_signed};
 use super::record::{Device, DeviceId, MAX_NAME_BYTES};
 use super::status::Clients;
 use super::token::{BearerToken, BearerTokens};
-use crate::authorization::{Several, bearer};
+use crate::authorization::{Unclear, bearer};
 use crate::body::{Body, whole};
 use crate::failure::{DeviceError, Failure};
 use crate::json::{is_json, said};
@@ -194,7 +194,7 @@ impl EnrollmentDesk {
         }
         let now = self.clock.now().map_err(|_| EnrollError::Unavailable)?;
         // A stranger's body is not read.
-        let token = bearer(&parts.headers).map_err(|_| EnrollError::Request(Several::TOLD))?;
+        let token = bearer(&parts.headers).map_err(|_| EnrollError::Request(Unclear::TOLD))?;
         let token = self.tokens.verify(token.ok_or(Failure::NoCredentials)?).await?;
         token.check_time(now)?;
         self.clients.check(&token, now).await?;

@@ -50,7 +50,8 @@ impl EKey {
     async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
         let token = self.tokens.verify(presented.token, is_ekey, EKeyToken::read).await?;
         let claimed = Arc::clone(&token);
-        self.bound(token, &presented).map_err(|failure| Refused { failure, claimed: Some(Box::new(told(&claimed))) })
+        let refused = |failure| Refused { failure, claimed: Some(Box::new(told(&claimed))), profile: None };
+        self.bound(token, &presented).map_err(refused)
     }
 
     fn bound(&self, token: Arc<EKeyToken>, presented: &Presented<'_>) -> Result<Box<dyn Opened>, Failure> {

@@ -14,11 +14,14 @@ use chio_http::device::{
     DeviceTransport, EnrollmentDesk, HeaderNames, Profile, Profiles, Require, SessionRules,
 };
 use chio_http::guard::BODY_LIMIT;
+use chio_http::issuer::Issuer;
 use chio_http::jwk::public_jwk;
+use chio_http::keys::{Keys, Refresh};
 use chio_http::origin::Origin;
-use chio_http::{Body, GuardLayer, Guarded, GuardedService, HttpGuard, jws};
+use chio_http::rollout::{Rollout, RolloutRule, Rollouts};
+use chio_http::{Body, GuardLayer, GuardOptions, Guarded, GuardedService, HttpGuard, jws};
 use chio_kernel::clock::{BoxFuture, ManualClock};
-use chio_kernel::config::Response as Reaction;
+use chio_kernel::config::{Mode, Response as Reaction};
 use chio_kernel::store::{DpopNonceStore, MemoryStandings, NonceStore, Standing, StandingStore, key_id};
 use chio_kernel::{Kernel, KernelError, Stores};
 use chio_store::{MemoryRecords, Records};
@@ -49,6 +52,9 @@ struct Options {
     sessions: SessionRules,
     clients: Vec<(&'static str, ClientStatus)>,
     shared: Option<Shared>,
+    rollout: Option<Rollout>,
+    /// Whose keys count, where it is not the issuer's own.
+    keys: Option<Keys>,
 }
 
 /// A gateway, and its desk.
@@ -93,7 +99,9 @@ impl Site {
         let builder = Kernel::builder().clock(clock.clone()).tool_server_elsewhere(ORIGIN).stores(stores);
         let kernel = builder.build().unwrap();
         clock.set(NOW);
-        let tokens = Arc::new(BearerTokens::new(vec![issuer(&issuer_key())], ABILITIES));
+        let issuer = issuer(&issuer_key());
+        let issuer = Issuer { keys: options.keys.unwrap_or(issuer.keys), ..issuer };
+        let tokens = Arc::new(BearerTokens::new(vec![issuer], ABILITIES));
         let book = DeviceBook::new(Arc::clone(&shared.records), Arc::clone(&shared.standings), options.sessions);
         let book = Arc::new(book);
         let clients = options.clients.into_iter().map(|(name, status)| (name.to_owned(), status)).collect();
@@ -105,7 +113,8 @@ impl Site {
         let (a, b, c) = handles();
         let scheme = DeviceScheme::new(a, b, c, options.rules, kernel.clone());
         let guarded = GuardedService { origins: vec![origin], routes: routes(), body_limit: BODY_LIMIT };
-        let guard = HttpGuard::new(kernel.clone(), guarded, vec![Box::new(scheme)]).unwrap();
+        let guard = GuardOptions { rollouts: options.rollout.map(Rollouts::new), ..GuardOptions::default() };
+        let guard = HttpGuard::with(kernel.clone(), guarded, vec![Box::new(scheme)], guard).unwrap();
         let echo = Echo::default();
         let service = GuardLayer::new(guard).layer(echo.clone());
         Self { clock, kernel, service, echo, desk: Arc::new(desk), tokens, shared }
@@ -903,6 +912,45 @@ async fn what_is_required_depends_on_the_client_and_on_nothing_that_a_request_sa
     alone.headers_mut().insert(ID, phone.id.parse().unwrap());
     refused(&mut site, alone, (401, "proof_malformed", "invalid_proof")).await;
     assert_eq!(site.send(phone.request("GET", "/orders/1", "c")).await.status, 200);
+}
+
+/// A stolen token of a phone is not let through to a service that would take it, because something beside it cannot be read.
+#[tokio::test]
+async fn the_mode_of_a_profile_holds_for_whatever_else_is_sent() {
+    let rule = |profile: &str, mode| RolloutRule { scheme: None, profile: Some(profile.into()), route: None, mode };
+    let with = |mobile: Mode, otherwise: Mode, keys: Option<Keys>| {
+        let rollout = Rollout { rules: vec![rule("mobile", mobile)], ..Rollout::all(otherwise) };
+        let rules = DeviceRules { profiles: profiles(), ..DeviceRules::default() };
+        Site::of(Options { rules, rollout: Some(rollout), keys, ..Options::default() })
+    };
+    let of = |client: &str| bearer(|claims| (claims["azp"], claims["sid"]) = (client.into(), client.into()));
+    let odd = |client: &str| {
+        let sent = |name: &'static str, value: &str| {
+            let mut request = tokened("GET", "/orders/1", &of(client));
+            request.headers_mut().insert(name, value.parse().unwrap());
+            request
+        };
+        let mut twice = sent("response-key", "a");
+        twice.headers_mut().append("response-key", "b".parse().unwrap());
+        [sent(ID, "x"), sent(NONCE, ""), sent(SIGNATURE, "?"), sent("response-key", "x"), twice]
+    };
+    for (mobile, otherwise) in [(Mode::Enforce, Mode::Report), (Mode::Report, Mode::Enforce)] {
+        let mut site = with(mobile, otherwise, None);
+        for (client, mode) in [("app", mobile), ("spa", otherwise)] {
+            for request in odd(client) {
+                let status = site.send(request).await.status;
+                assert_eq!(status == 200, mode == Mode::Report, "{client} {status}");
+            }
+        }
+    }
+    // Where the issuer's keys cannot be had nobody knows whose token it is: it could be a phone's.
+    let nowhere = || Keys::url("http://127.0.0.1:1/", Refresh::default()).unwrap();
+    let mut site = with(Mode::Enforce, Mode::Report, Some(nowhere()));
+    for request in odd("spa").into_iter().chain([tokened("GET", "/orders/1", &of("app"))]) {
+        assert_eq!(site.send(request).await.status, 503);
+    }
+    let mut site = with(Mode::Report, Mode::Report, Some(nowhere()));
+    assert_eq!(site.send(tokened("GET", "/orders/1", &of("app"))).await.status, 200);
 }
 
 #[tokio::test]

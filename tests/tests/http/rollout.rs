@@ -94,6 +94,9 @@ async fn what_is_not_enforced_goes_on_as_it_came_and_says_nobody_who_is_not_prov
         let mut twice = bearer("/orders/1");
         twice.headers_mut().append("authorization", HeaderValue::from_static("Bearer another"));
         assert_eq!(world.send(twice).await.answer(), answer(400, "malformed_call", "invalid_request"));
+        let mut tab = bearer("/orders/1");
+        tab.headers_mut().insert("authorization", HeaderValue::from_static("DPoP\ta"));
+        assert_eq!(world.send(tab).await.status, 400, "some take a tab for a space");
         assert_eq!(world.send(bearer("/orders/1?access_token=a")).await.status, 400);
         assert_eq!(world.send(bearer("/nothing")).await.status, 404);
         // What is no text is no credential of ours.
