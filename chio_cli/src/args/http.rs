@@ -116,7 +116,8 @@ pub(crate) struct Register {
     /// The name of the user
     #[arg(long, value_name = "NAME")]
     pub(crate) user: String,
-    /// The password: a file, `env:NAME`, or `-` for standard input; a line's end after it does not count
+    /// The password: a file, `env:NAME`, or `-` for standard input, where a terminal asks for it; a line's end after it
+    /// does not count
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub(crate) password: Source,
     /// The code of an invitation
@@ -132,7 +133,8 @@ pub(crate) struct Login {
     /// The name of the user
     #[arg(long, value_name = "NAME")]
     pub(crate) user: String,
-    /// The password: a file, `env:NAME`, or `-` for standard input; a line's end after it does not count
+    /// The password: a file, `env:NAME`, or `-` for standard input, where a terminal asks for it; a line's end after it
+    /// does not count
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub(crate) password: Source,
     /// Where to keep the session

@@ -16,6 +16,7 @@ mod smuggling;
 
 mod upgrades;
 
+mod passwords;
 mod programs;
 
 mod rollout;

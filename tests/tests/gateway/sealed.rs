@@ -13,9 +13,9 @@ use crate::common::Place;
 use crate::devices::{ISSUER, free, issuer, says, token};
 use crate::harness::{Client, OK, Seen, read_request, recorder, status, upstream, values};
 
-struct Site {
-    place: Place,
-    origin: String,
+pub struct Site {
+    pub place: Place,
+    pub origin: String,
     address: SocketAddr,
     seen: Seen,
     _running: Running,
@@ -30,7 +30,7 @@ const CALLERS: [(&str, &str); 4] = [
 ];
 
 impl Site {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (behind, seen) = recorder(OK).await;
         let (place, port) = (Place::empty(), free());
         issuer(&place);

@@ -1,5 +1,7 @@
 //! `chio http register`, `login` and `logout`, and requests in a session
 
+use std::io::IsTerminal as _;
+
 use chio_http::Body;
 use chio_http::opaque::client::{self, Asked, ClientError, Place, Reply, Transport};
 use chio_http::opaque::{ClientSession, Stretch, User};
@@ -43,7 +45,23 @@ fn user(name: &str) -> Result<User, Failure> {
     User::parse(name).ok_or_else(|| Failure::usage("this is no name of a user", help))
 }
 
-fn password(source: &Source) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Whoever sits at a terminal is asked, and nobody sees what is typed; twice where a slip would lock them out.
+fn password(source: &Source, user: &User, is_new: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if source.is_standard_input() && std::io::stdin().is_terminal() {
+        let ask = |question: String| rpassword::prompt_password(question).map(Zeroizing::new);
+        let no_terminal = |error| source.failure("the password", &error);
+        let password = ask(format!("Password of {user}: ")).map_err(no_terminal)?;
+        if is_new && *password != *ask("Once more: ".into()).map_err(no_terminal)? {
+            return Err(Failure::new("the two passwords are not the same", "nothing was registered: try again"));
+        }
+        return match password.len() {
+            0 => Err(Failure::new("there is no password", "type one, or name a FILE that holds it by `--password`")),
+            length if length > MAX_PASSWORD_BYTES => {
+                Err(Failure::new("the password is too long", format!("at most {MAX_PASSWORD_BYTES} bytes")))
+            }
+            _ => Ok(Zeroizing::new(password.as_bytes().to_vec())),
+        };
+    }
     let mut bytes = Zeroizing::new(source.read("the password", MAX_PASSWORD_BYTES)?);
     for end in [b'\n', b'\r'] {
         if bytes.last() == Some(&end) {
@@ -73,7 +91,7 @@ pub(super) fn register(args: &Register, printer: &Printer) -> Result<Exit, Failu
     source::read_once([is_input(Some(&args.password)), is_input(args.invitation.as_ref())])?;
     let (place, user) = (place(&args.url)?, user(&args.user)?);
     let invitation = args.invitation.as_ref().map(|code| text(code, "the invitation")).transpose()?;
-    let password = password(&args.password)?;
+    let password = password(&args.password, &user, true)?;
     let desk = Http { origin: place.origin.clone() };
     let stretch = Stretch::default();
     let done = client::register(&desk, &place, (&user, &password), invitation.as_deref(), &stretch);
@@ -85,7 +103,7 @@ pub(super) fn register(args: &Register, printer: &Printer) -> Result<Exit, Failu
 pub(super) fn login(args: &Login, printer: &Printer) -> Result<Exit, Failure> {
     let (place, user) = (place(&args.url)?, user(&args.user)?);
     let kept = Pending::new(&args.out, Audience::Owner, args.force)?;
-    let password = password(&args.password)?;
+    let password = password(&args.password, &user, false)?;
     let desk = Http { origin: place.origin.clone() };
     let stretch = Stretch::default();
     let session = client::login(&desk, &place, (&user, &password), &stretch);
