@@ -93,31 +93,38 @@ where
     Ok(joined(pieces))
 }
 
-/// What was read of a body.
-pub(crate) enum Looked {
-    Whole(Bytes),
-    /// As it came, where it is longer than the limit.
+/// What was read of a body, for which there is room.
+pub(crate) enum Looked<R> {
+    Whole(Bytes, R),
+    /// As it came, where it is longer than the limit. What was read has the room until it has gone on.
     TooLong(Body),
-    /// As it came, where it has not come to its end in time.
+    /// As it came, where it has not come to its end in time. The same.
     Late(Body),
 }
 
 /// The same, as far as it comes in time.
 /// Fails where it breaks off.
-pub(crate) async fn whole_in_time<B>(mut body: B, limit: usize, deadline: &Deadline) -> Result<Looked, B::Error>
+pub(crate) async fn whole_in_time<B, R>(
+    mut body: B,
+    limit: usize,
+    deadline: &Deadline,
+    room: R,
+) -> Result<Looked<R>, B::Error>
 where
+    R: Send + Unpin + 'static,
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BodyError>,
 {
     let mut pieces = Vec::new();
     let gathered = deadline.wait(gather(&mut body, limit, &mut pieces)).await;
-    let as_it_came =
-        |pieces: Vec<Bytes>| Body(Kind::Coming(Box::pin(After { pieces: pieces.into(), rest: Inner(body) })));
+    let as_it_came = |pieces: Vec<Bytes>, room| {
+        Body(Kind::Coming(Box::pin(After { pieces: pieces.into(), room: Some(room), rest: Inner(body) })))
+    };
     match gathered {
-        Some(Ok(())) => Ok(Looked::Whole(joined(pieces))),
+        Some(Ok(())) => Ok(Looked::Whole(joined(pieces), room)),
         Some(Err(Unread::Broken(error))) => Err(error),
-        Some(Err(Unread::TooLong)) => Ok(Looked::TooLong(as_it_came(pieces))),
-        None => Ok(Looked::Late(as_it_came(pieces))),
+        Some(Err(Unread::TooLong)) => Ok(Looked::TooLong(as_it_came(pieces, room))),
+        None => Ok(Looked::Late(as_it_came(pieces, room))),
     }
 }
 
@@ -182,13 +189,16 @@ where
 }
 
 /// A body of which the first pieces were read already.
-struct After<B> {
+struct After<B, R> {
     pieces: VecDeque<Bytes>,
+    /// Theirs.
+    room: Option<R>,
     rest: Inner<B>,
 }
 
-impl<B> HttpBody for After<B>
+impl<B, R> HttpBody for After<B, R>
 where
+    R: Unpin,
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<BodyError>,
 {
@@ -197,10 +207,11 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        match this.pieces.pop_front() {
-            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None => Pin::new(&mut this.rest).poll_frame(context),
+        if let Some(piece) = this.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
+        this.room = None;
+        Pin::new(&mut this.rest).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

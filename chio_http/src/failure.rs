@@ -75,13 +75,6 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-impl Failure {
-    /// Whether it says nothing of what was presented, and is ours: what it is judged by cannot be had.
-    pub(crate) fn is_outage(&self) -> bool {
-        matches!(self, Self::Token(TokenError::Keys(_)) | Self::Records(_))
-    }
-}
-
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
         Self::Token(error)

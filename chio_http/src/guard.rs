@@ -118,8 +118,8 @@ impl Inner {
     fn is_addressed(&self, headers: &HeaderMap) -> bool {
         let could_be_ours = |value: &HeaderValue| {
             let value = value.as_bytes().trim_ascii();
-            // A service may take a tab for a space, and has read a token of ours then.
-            let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
+            // A service may take anything for a space, and has read a token of ours then.
+            let end = value.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(value.len());
             let (word, token) = value.split_at_checked(end).unwrap_or_default();
             let token = std::str::from_utf8(token.trim_ascii());
             let mut schemes = self.schemes.iter().filter(|scheme| scheme.word().as_bytes().eq_ignore_ascii_case(word));
@@ -217,9 +217,13 @@ impl HttpGuard {
             }
             _ => (Err(Failure::NoCredentials.into()), None),
         };
+        let has_profiles = scheme.is_some_and(HttpScheme::has_profiles);
         let mode = rollout.as_ref().map(|of| match &opened {
             Ok(opened) => of.mode(route.tool_name(), scheme_name, opened.profile()),
-            Err(refused) if refused.failure.is_outage() => of.strictest_mode(route.tool_name(), scheme_name),
+            // Whose a token is that does not hold here, nobody can say: the service behind may read it otherwise.
+            Err(refused) if refused.claimed.is_none() && has_profiles => {
+                of.strictest_mode(route.tool_name(), scheme_name)
+            }
             Err(refused) => of.mode(route.tool_name(), scheme_name, refused.profile.as_deref()),
         });
         let is_looked_at = opened.is_ok() && mode != Some(Mode::Off);
@@ -233,9 +237,8 @@ impl HttpGuard {
             opened = Err(Failure::Body { limit: guard.service.body_limit }.into());
         }
         let key = key.filter(|_| is_looked_at && opened.is_ok());
-        let room_to_seal =
-            key.map(|_| guard.room.of(u64::try_from(guard.options.sealing.body_limit).unwrap_or(u64::MAX)));
-        let room_to_seal = room_to_seal.transpose().map_err(Refusal::answer)?;
+        let longest_answer = u64::try_from(guard.options.sealing.body_limit).unwrap_or(u64::MAX);
+        let room_to_seal = key.map(|_| guard.room.of(longest_answer)).transpose().map_err(Refusal::answer)?;
 
         let arguments = arguments(route, target, read.as_deref());
         let (failure, now, proof) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
@@ -307,8 +310,12 @@ impl HttpGuard {
     fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<(Option<&dyn HttpScheme>, &'a str), Refusal> {
         let presented = authorization(headers).map_err(|_| Refusal::Ambiguous(Unclear::TOLD))?;
         let Some((word, token)) = presented else { return Ok((None, "")) };
-        let mut schemes = self.0.schemes.iter().map(|scheme| &**scheme);
-        Ok((schemes.find(|scheme| scheme.word().eq_ignore_ascii_case(word) && scheme.form().fits(token)), token))
+        let schemes = || self.0.schemes.iter().filter(|scheme| scheme.word().eq_ignore_ascii_case(word));
+        // RFC 9110 section 11.2. Some find a token in more than that.
+        if schemes().next().is_some() && !token.bytes().all(is_of_token68) {
+            return Err(Refusal::Ambiguous("after the word in `Authorization` there is no one token"));
+        }
+        Ok((schemes().find(|scheme| scheme.form().fits(token)).map(|scheme| &**scheme), token))
     }
 
     /// Has a scheme read what was presented, and the key that the answer is to be sealed for, where its proof covers one.
@@ -350,11 +357,15 @@ impl HttpGuard {
             Err(Refused { failure, claimed: Some(Box::new(opened.told())), profile })
         });
         let opened = opened.map_err(|refused| match response_key {
-            Err(failure) if !refused.failure.is_outage() => Refused { failure, ..refused },
+            Err(failure) if refused.claimed.is_some() => Refused { failure, ..refused },
             _ => refused,
         });
         (opened, key.map(|key| key.bytes))
     }
+}
+
+fn is_of_token68(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
 }
 
 /// Whether a call was let through for its merits, whatever the mode of its subject.

@@ -53,7 +53,7 @@ impl Rollout {
         rule.map_or(self.otherwise, |rule| rule.mode)
     }
 
-    /// The strictest that it can be, where nobody knows the profile: what would tell cannot be had.
+    /// The strictest that it can be, where nobody knows the profile.
     pub fn strictest_mode(&self, route: &str, scheme: Option<&str>) -> Mode {
         let rules: Vec<_> = self.rules.iter().filter(|rule| rule.is_of(route, scheme)).collect();
         let end = rules.iter().position(|rule| rule.profile.is_none());

@@ -71,22 +71,22 @@ impl Room {
         if !is_covered && !is_form {
             return Ok(ReadBody { body: Body::coming(body), read: None, room: None, is_unread: false });
         }
-        let unread = |body, room, why: Refusal| {
-            if may_pass { Ok(ReadBody { body, read: None, room, is_unread: true }) } else { Err(why.answer()) }
+        let unread = |body, why: Refusal| {
+            may_pass.then_some(ReadBody { body, read: None, room: None, is_unread: true }).ok_or(why)
         };
         let room = match self.room_for(&body) {
-            Ok(room) => Some(room),
-            Err(refusal) => return unread(Body::coming(body), None, refusal),
+            Ok(room) => room,
+            Err(refusal) => return unread(Body::coming(body), refusal).map_err(Refusal::answer),
         };
-        match whole_in_time(body, self.limit, &self.deadline).await {
-            Ok(Looked::Whole(bytes)) if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) => {
+        match whole_in_time(body, self.limit, &self.deadline, room).await {
+            Ok(Looked::Whole(bytes, _)) if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) => {
                 Err(Refusal::Ambiguous("credentials have no place in a form").answer())
             }
-            Ok(Looked::Whole(bytes)) => {
-                Ok(ReadBody { body: Body::whole(bytes.clone()), read: Some(bytes), room, is_unread: false })
+            Ok(Looked::Whole(bytes, room)) => {
+                Ok(ReadBody { body: Body::whole(bytes.clone()), read: Some(bytes), room: Some(room), is_unread: false })
             }
-            Ok(Looked::TooLong(body)) => unread(body, room, Refusal::TooLong),
-            Ok(Looked::Late(body)) => unread(body, room, Refusal::Late),
+            Ok(Looked::TooLong(body)) => unread(body, Refusal::TooLong).map_err(Refusal::answer),
+            Ok(Looked::Late(body)) => unread(body, Refusal::Late).map_err(Refusal::answer),
             Err(_) => Err(Refusal::Incomplete.answer()),
         }
     }

@@ -162,6 +162,12 @@ pub trait HttpScheme: Send + Sync {
         self.form().fits(token)
     }
 
+    /// Whether the mode of a request can depend on the client that its token names. Where the token does not hold, the strictest
+    /// counts then that it could lead to.
+    fn has_profiles(&self) -> bool {
+        false
+    }
+
     /// The headers of its proofs, in lower case: they are for the guard, and no service behind sees them.
     fn proof_headers(&self) -> Vec<HeaderName> {
         Vec::new()

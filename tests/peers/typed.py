@@ -5,9 +5,14 @@ python3 typed.py COMMAND ARGUMENT…
 
 import os
 import pty
+import signal
 import sys
 import termios
 
+PROMPTS = (b"Password of bob: ", b"Once more: ")
+
+# Whatever goes wrong, it ends.
+signal.alarm(120)
 lines = sys.stdin.read().splitlines()
 pid, terminal = pty.fork()
 if pid == 0:
@@ -21,7 +26,7 @@ while True:
     if not more:
         break
     seen += more
-    if seen.endswith(b": "):
+    if seen.endswith(PROMPTS):
         while termios.tcgetattr(terminal)[3] & termios.ECHO:
             os.sched_yield()
         os.write(terminal, lines.pop(0).encode() + b"\n")

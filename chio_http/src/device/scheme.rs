@@ -265,6 +265,10 @@ impl HttpScheme for DeviceScheme {
         TokenForm::Jwt
     }
 
+    fn has_profiles(&self) -> bool {
+        true
+    }
+
     fn proof_headers(&self) -> Vec<HeaderName> {
         self.0.rules.names.all().into()
     }

@@ -167,15 +167,16 @@ impl Accounts {
         let entry = Entry { key: user.id(), owner: user.id(), value: bytes(&value), until: None };
         let there = if replaces { self.account(user, now).await? } else { None };
         let there = there.as_ref().map(|entry| entry.value.as_slice());
-        match self.records.put(Table::Account, entry, there, Room { table: ROOM, owner: 1 }, now).await? {
-            Put::Kept => {}
-            Put::Differs | Put::OwnerFull => return Err(AccountError::Taken),
-            Put::Full => return Err(AccountError::Full),
-        }
-        if replaces {
+        let put = self.records.put(Table::Account, entry, there, Room { table: ROOM, owner: 1 }, now).await;
+        // What was not answered in time may be there all the same, and the invitation is used up.
+        if replaces && matches!(put, Ok(Put::Kept) | Err(_)) {
             self.end_all(user, now).await?;
         }
-        Ok(())
+        match put? {
+            Put::Kept => Ok(()),
+            Put::Differs | Put::OwnerFull => Err(AccountError::Taken),
+            Put::Full => Err(AccountError::Full),
+        }
     }
 
     /// The sessions of a user, or all, a page at a time: from the start, or from what the page before said.

@@ -128,8 +128,8 @@ impl HttpScheme for SessionMac {
         TokenForm::Reference
     }
 
-    /// A session is as long as every other. Around one that somebody has wrapped in anything else, a service could still
-    /// find it.
+    /// A session is as long as every other. In quotes, or in a list, a service could still find it; where there is a dot, it is a
+    /// token of another kind.
     fn could_be_its(&self, token: &str) -> bool {
         let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         self.form().fits(token) && token.split(|c| !is_part(c)).any(|part| part.len() == REFERENCE_CHARS)

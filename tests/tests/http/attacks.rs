@@ -264,7 +264,7 @@ async fn headers_that_stand_there_twice() {
         request
     };
     refused(joined("dpop"), (401, "proof_malformed", PROOF)).await;
-    refused(joined("authorization"), (401, "capability_malformed", TOKEN)).await;
+    refused(joined("authorization"), (400, "malformed_call", "invalid_request")).await;
     refused(twice("host"), (400, "malformed_call", "invalid_request")).await;
 }
 

@@ -943,6 +943,13 @@ async fn the_mode_of_a_profile_holds_for_whatever_else_is_sent() {
             }
         }
     }
+    // Whose a token is that does not hold, nobody knows either: a service could be less strict in reading it.
+    for (mobile, otherwise) in [(Mode::Enforce, Mode::Report), (Mode::Report, Mode::Enforce)] {
+        let mut site = with(mobile, otherwise, None);
+        for token in [format!("{}=", of("app")), of("app").replace('.', ".."), "a.b".into()] {
+            assert_eq!(site.send(tokened("GET", "/orders/1", &token)).await.status, 401, "{token}");
+        }
+    }
     // Where the issuer's keys cannot be had nobody knows whose token it is: it could be a phone's.
     let nowhere = || Keys::url("http://127.0.0.1:1/", Refresh::default()).unwrap();
     let mut site = with(Mode::Enforce, Mode::Report, Some(nowhere()));

@@ -7,7 +7,7 @@ use chio_core::receipt::{Decision, Event, Verdict};
 use chio_http::Body;
 use chio_http::dpop::{ProofClaims, ProofError};
 use chio_http::failure::Failure;
-use chio_http::guard::BODY_LIMIT;
+use chio_http::guard::{BODIES_LIMIT, BODY_LIMIT};
 use chio_http::rollout::{Rollout, RolloutRule, Rollouts};
 use chio_http::scheme::{HttpScheme, Opened, Presented, Refused, Told};
 use chio_kernel::clock::BoxFuture;
@@ -16,6 +16,7 @@ use chio_kernel::denial::Denial;
 use chio_kernel::scheme::Claims;
 use hyper::Request;
 use hyper::header::HeaderValue;
+use tower_service::Service as _;
 
 use crate::world::*;
 
@@ -94,15 +95,17 @@ async fn what_is_not_enforced_goes_on_as_it_came_and_says_nobody_who_is_not_prov
         let mut twice = bearer("/orders/1");
         twice.headers_mut().append("authorization", HeaderValue::from_static("Bearer another"));
         assert_eq!(world.send(twice).await.answer(), answer(400, "malformed_call", "invalid_request"));
-        let mut tab = bearer("/orders/1");
-        tab.headers_mut().insert("authorization", HeaderValue::from_static("DPoP\ta"));
-        assert_eq!(world.send(tab).await.status, 400, "some take a tab for a space");
+        // Nor does what others could take for a credential pass as none.
+        for odd in [&b"DPoP\ta"[..], b" DPoP a", b"DPoP a\xa0", b"Bearer \xff", b"DPoP a b", b"DPoP a,b", b"dpop \"a\""]
+        {
+            let mut request = bearer("/orders/1");
+            request.headers_mut().insert("authorization", HeaderValue::from_bytes(odd).unwrap());
+            assert_eq!(world.send(request).await.status, 400, "{odd:?}");
+        }
+        let digest = bare("GET", "/orders/1").header("authorization", "Digest username=\"a\", uri=\"/\"");
+        assert_eq!(world.send(digest.body(Body::empty()).unwrap()).await.status, 200);
         assert_eq!(world.send(bearer("/orders/1?access_token=a")).await.status, 400);
         assert_eq!(world.send(bearer("/nothing")).await.status, 404);
-        // What is no text is no credential of ours.
-        let mut odd = bare("GET", "/orders/1").body(Body::empty()).unwrap();
-        odd.headers_mut().insert("authorization", HeaderValue::from_bytes(b"DPoP \xff").unwrap());
-        assert_eq!(world.send(odd).await.status, 200);
 
         rollouts.replace(Rollout { passes_credentials: false, ..Rollout::all(mode) });
         assert_eq!(world.send(stolen("/orders/1")).await.status, 200);
@@ -180,6 +183,46 @@ async fn a_body_that_is_late_passes_whole_in_report_alone() {
     assert_eq!((&*seen.body, &*seen.caller.unwrap().principal), (&b"one, two"[..], ""));
     rollouts.replace(Rollout::all(Mode::Enforce));
     assert_eq!(world.send(request()).await.status, 408);
+}
+
+/// Bodies that never end keep nobody else out: what was read of them has gone on.
+#[tokio::test]
+async fn bodies_that_pass_without_being_judged_take_no_room() {
+    let (client, rollouts) = (client(), Rollouts::new(Rollout::all(Mode::Report)));
+    let setting = Setting { rollouts: Some(rollouts), body_deadline: at_once(), ..Setting::default() };
+    let mut world = World::of(setting, vec![issuer(&issuer_key())]);
+    let request = |body: Body| {
+        let claims = ProofClaims { body: Some(b"one"), ..client.claims("POST", ONE) };
+        client.with_proof("POST", "/orders/1", &claims.sign(&client.key).unwrap()).map(|_| body)
+    };
+    let never = || {
+        let mut service = world.service.clone();
+        let request = request(Body::coming(Unending(Some(b"one".to_vec()))));
+        tokio::spawn(async move { service.call(request).await })
+    };
+    let waiting: Vec<_> = (0..BODIES_LIMIT.div_ceil(BODY_LIMIT)).map(|_| never()).collect();
+    for _ in 0..4 * waiting.len() {
+        tokio::task::yield_now().await;
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the service waits for the rest");
+    assert_eq!(world.send(request(Body::whole("one"))).await.status, 200);
+    assert_ne!(world.last().caller.unwrap().principal, "", "it was judged");
+}
+
+/// A body that has begun.
+struct Unending(Option<Vec<u8>>);
+
+impl hyper::body::Body for Unending {
+    type Data = hyper::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        let piece = self.0.take().map(|piece| Some(Ok(hyper::body::Frame::data(piece.into()))));
+        piece.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+    }
 }
 
 /// A body of which each piece is waited for.

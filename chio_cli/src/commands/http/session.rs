@@ -19,6 +19,7 @@ use super::request::{MAX_ANSWER_BYTES, PATIENCE, client as one_client, text};
 use crate::args::{Login, Logout, Register};
 use crate::exit::{Exit, Failure};
 use crate::files;
+use crate::interrupt;
 use crate::print::{GREEN, Printer, RESET, time};
 use crate::source::{self, Source};
 use crate::write::{Audience, Pending};
@@ -48,19 +49,22 @@ fn user(name: &str) -> Result<User, Failure> {
 /// Whoever sits at a terminal is asked, and nobody sees what is typed; twice where a slip would lock them out.
 fn password(source: &Source, user: &User, is_new: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if source.is_standard_input() && std::io::stdin().is_terminal() {
+        // Ctrl-C ends the process once the terminal shows again what is typed.
+        let _held = interrupt::hold();
         let ask = |question: String| rpassword::prompt_password(question).map(Zeroizing::new);
-        let no_terminal = |error| source.failure("the password", &error);
+        let no_terminal = |error| Failure::new(error, "name a FILE that holds the password by `--password`");
         let password = ask(format!("Password of {user}: ")).map_err(no_terminal)?;
         if is_new && *password != *ask("Once more: ".into()).map_err(no_terminal)? {
             return Err(Failure::new("the two passwords are not the same", "nothing was registered: try again"));
         }
-        return match password.len() {
-            0 => Err(Failure::new("there is no password", "type one, or name a FILE that holds it by `--password`")),
-            length if length > MAX_PASSWORD_BYTES => {
-                Err(Failure::new("the password is too long", format!("at most {MAX_PASSWORD_BYTES} bytes")))
-            }
-            _ => Ok(Zeroizing::new(password.as_bytes().to_vec())),
-        };
+        // As of a file.
+        if password.trim_ascii().is_empty() {
+            return Err(Failure::new("there is no password", "type one, or name a FILE that holds it by `--password`"));
+        }
+        if password.len() > MAX_PASSWORD_BYTES {
+            return Err(Failure::new("the password is too long", format!("at most {MAX_PASSWORD_BYTES} bytes")));
+        }
+        return Ok(Zeroizing::new(password.as_bytes().to_vec()));
     }
     let mut bytes = Zeroizing::new(source.read("the password", MAX_PASSWORD_BYTES)?);
     for end in [b'\n', b'\r'] {
