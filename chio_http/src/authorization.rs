@@ -1,7 +1,7 @@
 //! What stands in `Authorization`, in one reading for the guard and for the desks.
 
 use hyper::HeaderMap;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 
 /// Somebody else might read another one: there are several, or one that is not printable ASCII, a word first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,18 +12,24 @@ impl Unclear {
     pub(crate) const TOLD: &str = "there is more than one `Authorization`, or one that can be read in two ways";
 }
 
-/// The word and the token of the one that there is, or nothing. What some would trim or take for a space is refused, whoever it
-/// is for: as of nobody, it would go on where less is enforced.
+/// The word and the token of one value. What some would trim or take for a space is refused, whoever it is for: as of nobody, it
+/// would go on where less is enforced.
+pub(crate) fn word_and_token(value: &HeaderValue) -> Result<(&str, &str), Unclear> {
+    // Besides what can be printed, a tab is text.
+    let is_clear = |text: &&str| !text.contains('\t') && !text.starts_with(' ');
+    let text = value.to_str().ok().filter(is_clear).ok_or(Unclear)?;
+    let (word, token) = text.split_once(' ').unwrap_or((text, ""));
+    Ok((word, token.trim_matches(' ')))
+}
+
+/// Those of the one that there is, or nothing.
 pub(crate) fn authorization(headers: &HeaderMap) -> Result<Option<(&str, &str)>, Unclear> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(Unclear);
     }
-    let is_clear = |text: &&str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && !text.starts_with(' ');
-    let text = value.to_str().ok().filter(is_clear).ok_or(Unclear)?;
-    let (word, token) = text.split_once(' ').unwrap_or((text, ""));
-    Ok(Some((word, token.trim_matches(' '))))
+    word_and_token(value).map(Some)
 }
 
 /// The token after `Bearer`, or nothing.
@@ -35,7 +41,6 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Unclear> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
 
     fn headers(values: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -4,7 +4,7 @@ use chio_kernel::denial::Denial;
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 
-use crate::body::{Body, Unread};
+use crate::body::Body;
 use crate::decided::Decided;
 use crate::failure::Failure;
 use crate::problem::problem;
@@ -34,15 +34,6 @@ pub(crate) enum Refusal {
     Late,
     /// There is no room for another body.
     Busy,
-}
-
-impl<E> From<Unread<E>> for Refusal {
-    fn from(why: Unread<E>) -> Self {
-        match why {
-            Unread::TooLong => Self::TooLong,
-            Unread::Broken(_) => Self::Incomplete,
-        }
-    }
 }
 
 impl Refusal {

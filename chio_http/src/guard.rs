@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::audit::{Audit, AuditEvent, TracedAudit, event_of};
-use crate::authorization::{Unclear, authorization};
+use crate::authorization::{Unclear, authorization, word_and_token};
 use crate::body::{Body, BodyError};
 use crate::caller::Caller;
 use crate::client_certificate::ClientCertificate;
@@ -111,19 +111,19 @@ struct Inner {
 }
 
 impl Inner {
+    /// The schemes with this word in `Authorization`.
+    fn of_word(&self, word: &str) -> impl Iterator<Item = &dyn HttpScheme> {
+        self.schemes.iter().map(|scheme| &**scheme).filter(move |scheme| scheme.word().eq_ignore_ascii_case(word))
+    }
+
     /// Whether an `Authorization` could be one of ours. By a route that is open to everybody nothing is verified, so what
-    /// could be is told by its looks: it has the word of a scheme, and what follows is no text, or could be a token of that
-    /// scheme. Such a credential never goes on, not even one that has expired or is another issuer's: the service behind
+    /// could be is told by its looks: it can be read in two ways, or it has the word of a scheme, and what follows could be a
+    /// token of that scheme. Such a credential never goes on, not even one that has expired or is another issuer's: the service behind
     /// could lose it or relay it. What cannot be ours is between the client and the service, and goes on as it came.
     fn is_addressed(&self, headers: &HeaderMap) -> bool {
-        let could_be_ours = |value: &HeaderValue| {
-            let value = value.as_bytes().trim_ascii();
-            // A service may take anything for a space, and has read a token of ours then.
-            let end = value.iter().position(|byte| !byte.is_ascii_graphic()).unwrap_or(value.len());
-            let (word, token) = value.split_at_checked(end).unwrap_or_default();
-            let token = std::str::from_utf8(token.trim_ascii());
-            let mut schemes = self.schemes.iter().filter(|scheme| scheme.word().as_bytes().eq_ignore_ascii_case(word));
-            schemes.any(|scheme| token.map_or(true, |token| scheme.could_be_its(token)))
+        let could_be_ours = |value: &HeaderValue| match word_and_token(value) {
+            Ok((word, token)) => self.of_word(word).any(|scheme| scheme.could_be_its(token)),
+            Err(Unclear) => true,
         };
         headers.get_all(AUTHORIZATION).iter().any(could_be_ours)
     }
@@ -232,7 +232,8 @@ impl HttpGuard {
             is_looked_at && opened.as_ref().is_ok_and(|opened| opened.covers_body() || route.requires_digest());
         let is_form = is_looked_at && is_form(&parts.headers);
         let may_pass = mode == Some(Mode::Report);
-        let ReadBody { body, read, room, is_unread } = guard.room.read(body, covers_body, is_form, may_pass).await?;
+        let body = guard.room.read(body, covers_body, is_form, may_pass).await;
+        let ReadBody { body, read, room, is_unread } = body.map_err(Refusal::answer)?;
         if is_unread {
             opened = Err(Failure::Body { limit: guard.service.body_limit }.into());
         }
@@ -310,12 +311,11 @@ impl HttpGuard {
     fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<(Option<&dyn HttpScheme>, &'a str), Refusal> {
         let presented = authorization(headers).map_err(|_| Refusal::Ambiguous(Unclear::TOLD))?;
         let Some((word, token)) = presented else { return Ok((None, "")) };
-        let schemes = || self.0.schemes.iter().filter(|scheme| scheme.word().eq_ignore_ascii_case(word));
         // Some take the first of them, some the last.
-        if schemes().next().is_some() && token.contains(' ') {
+        if self.0.of_word(word).next().is_some() && token.contains(' ') {
             return Err(Refusal::Ambiguous("after the word in `Authorization` there is more than one token"));
         }
-        Ok((schemes().find(|scheme| scheme.form().fits(token)).map(|scheme| &**scheme), token))
+        Ok((self.0.of_word(word).find(|scheme| scheme.form().fits(token)), token))
     }
 
     /// Has a scheme read what was presented, and the key that the answer is to be sealed for, where its proof covers one.
@@ -353,8 +353,7 @@ impl HttpGuard {
                 Ok(None) if is_required => Failure::Unsealed,
                 Ok(_) => return Ok(opened),
             };
-            let profile = opened.profile().map(str::to_owned);
-            Err(Refused { failure, claimed: Some(Box::new(opened.told())), profile })
+            Err(Refused::of(failure, opened.told(), opened.profile()))
         });
         let opened = opened.map_err(|refused| match response_key {
             Err(failure) if refused.claimed.is_some() => Refused { failure, ..refused },

@@ -40,8 +40,7 @@ impl Rfc9449 {
     async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
         let token = self.tokens.verify(presented.token).await?;
         let claimed = Arc::clone(&token);
-        let refused = |failure| Refused { failure, claimed: Some(Box::new(told(&claimed))), profile: None };
-        self.bound(token, &presented).map_err(refused)
+        self.bound(token, &presented).map_err(|failure| Refused::of(failure, told(&claimed), None))
     }
 
     fn bound(&self, token: Arc<AccessToken>, presented: &Presented<'_>) -> Result<Box<dyn Opened>, Failure> {

@@ -55,18 +55,16 @@ impl Rollout {
 
     /// The strictest that it can be, where nobody knows the profile.
     pub fn strictest_mode(&self, route: &str, scheme: Option<&str>) -> Mode {
-        let rules: Vec<_> = self.rules.iter().filter(|rule| rule.is_of(route, scheme)).collect();
-        let end = rules.iter().position(|rule| rule.profile.is_none());
-        let last = end.and_then(|end| rules.get(end)).map_or(self.otherwise, |rule| rule.mode);
-        let of_profiles = rules.iter().take(end.unwrap_or(rules.len())).map(|rule| rule.mode);
-        of_profiles.fold(last, |strictest, mode| match (strictest, mode) {
+        let profiles = self.rules.iter().filter_map(|rule| rule.profile.as_deref());
+        let modes = profiles.map(|profile| self.mode(route, scheme, Some(profile)));
+        modes.fold(self.mode(route, scheme, None), |strictest, mode| match (strictest, mode) {
             (Mode::Enforce, _) | (_, Mode::Enforce) => Mode::Enforce,
             (Mode::Report, _) | (_, Mode::Report) => Mode::Report,
             (Mode::Off, Mode::Off) => Mode::Off,
         })
     }
 
-    /// The same, where that does not depend on the profile.
+    /// The mode, where that does not depend on the profile.
     pub(crate) fn mode_of_any_profile(&self, route: &str, scheme: Option<&str>) -> Option<Mode> {
         match self.rules.iter().find(|rule| rule.is_of(route, scheme)) {
             None => Some(self.otherwise),

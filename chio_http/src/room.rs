@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Response;
 use hyper::body::{Body as HttpBody, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -56,14 +55,14 @@ impl Room {
     }
 
     /// Reads a body, where it has to be looked at before there is a decision.
-    /// Fails with the answer to one that cannot be, unless it may pass all the same.
+    /// Fails where it cannot be, unless it may pass all the same.
     pub(crate) async fn read<B>(
         &self,
         body: B,
         is_covered: bool,
         is_form: bool,
         may_pass: bool,
-    ) -> Result<ReadBody, Response<Body>>
+    ) -> Result<ReadBody, Refusal>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
@@ -76,18 +75,18 @@ impl Room {
         };
         let room = match self.room_for(&body) {
             Ok(room) => room,
-            Err(refusal) => return unread(Body::coming(body), refusal).map_err(Refusal::answer),
+            Err(refusal) => return unread(Body::coming(body), refusal),
         };
         match whole_in_time(body, self.limit, &self.deadline, room).await {
             Ok(Looked::Whole(bytes, _)) if is_form && std::str::from_utf8(&bytes).map_or(true, names_a_credential) => {
-                Err(Refusal::Ambiguous("credentials have no place in a form").answer())
+                Err(Refusal::Ambiguous("credentials have no place in a form"))
             }
             Ok(Looked::Whole(bytes, room)) => {
                 Ok(ReadBody { body: Body::whole(bytes.clone()), read: Some(bytes), room: Some(room), is_unread: false })
             }
-            Ok(Looked::TooLong(body)) => unread(body, Refusal::TooLong).map_err(Refusal::answer),
-            Ok(Looked::Late(body)) => unread(body, Refusal::Late).map_err(Refusal::answer),
-            Err(_) => Err(Refusal::Incomplete.answer()),
+            Ok(Looked::TooLong(body)) => unread(body, Refusal::TooLong),
+            Ok(Looked::Late(body)) => unread(body, Refusal::Late),
+            Err(_) => Err(Refusal::Incomplete),
         }
     }
 

@@ -110,6 +110,13 @@ pub struct Refused {
     pub profile: Option<String>,
 }
 
+impl Refused {
+    /// What was presented with a token that holds, of a client of that profile.
+    pub fn of(failure: Failure, told: Told, profile: Option<&str>) -> Self {
+        Self { failure, claimed: Some(Box::new(told)), profile: profile.map(str::to_owned) }
+    }
+}
+
 impl<E: Into<Failure>> From<E> for Refused {
     fn from(failure: E) -> Self {
         Self { failure: failure.into(), claimed: None, profile: None }

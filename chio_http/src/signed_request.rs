@@ -42,8 +42,8 @@ impl SignedRequest<'_> {
     }
 }
 
-/// How a client proves a request.
-#[derive(Clone, Debug)]
+/// How a client proves a request. The headers are secret as the proof is: there is no text of it.
+#[derive(Clone)]
 pub struct Proven {
     /// The headers that it is sent with.
     pub headers: HeaderMap,

@@ -1,4 +1,5 @@
 """Runs a command in a terminal, types one line of standard input whenever it asks without echo, and prints all that was seen.
+The line `^C` is Ctrl-C. A terminal that shows no more what is typed in the end is an error.
 
 python3 typed.py COMMAND ARGUMENT…
 """
@@ -29,6 +30,9 @@ while True:
     if seen.endswith(PROMPTS):
         while termios.tcgetattr(terminal)[3] & termios.ECHO:
             os.sched_yield()
-        os.write(terminal, lines.pop(0).encode() + b"\n")
+        line = lines.pop(0)
+        os.write(terminal, b"\x03" if line == "^C" else line.encode() + b"\n")
+if not termios.tcgetattr(terminal)[3] & termios.ECHO:
+    sys.exit("the terminal is left without echo")
 sys.stdout.buffer.write(seen)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))

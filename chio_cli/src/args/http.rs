@@ -14,8 +14,8 @@ pub(crate) enum Http {
     /// With `--token` it is sent by RFC 9449: the token, and a proof by the key that the token is for, made again where the
     /// service gives a nonce. With `--device` it is signed by the key of an enrolled device. With `--session` it is proven by
     /// what `chio http login` has kept. With `--issuer` a key is made for this request alone, an E-Key asked for at the
-    /// issuer's `/token`, and the request sent with that. A body is covered by its digest. By each of these the answer can be sealed for the asker alone:
-    /// `--sealed`. Plain HTTP is for this machine alone.
+    /// issuer's `/token`, and the request sent with that. A body is covered by its digest. By each of these the answer can be
+    /// sealed for the asker alone: `--sealed`. Plain HTTP is for this machine alone.
     Request(Box<Request>),
     /// Enrol a key as a device, in the session of a bearer token
     ///

@@ -30,7 +30,7 @@ use crate::keys::Keys;
 use crate::layer::GuardLayer;
 use crate::opaque::client::{self, ClientError, Place, Reply, Stretch, Transport};
 use crate::opaque::desk::{DeskRules, Registration};
-use crate::opaque::{Accounts, SessionDesk, SessionMac, Sessions, Setup, User};
+use crate::opaque::{Accounts, Invitation, SessionDesk, SessionMac, Sessions, Setup, User};
 use crate::origin::Origin;
 use crate::route::{Route, Routes};
 use crate::scheme::HttpScheme;
@@ -289,6 +289,65 @@ async fn the_desk_of_sessions_holds_nobody() {
     client::register(&asks, &place, (&alice, b"password"), None, &stretch).await.unwrap();
     let session = client::login(&asks, &place, (&alice, b"password"), &stretch).await.unwrap();
     assert_eq!(at_the_deadline(session.logout(&asks, NOW)).await.unwrap_err(), refused);
+}
+
+/// Writes the account that takes the place of another, and never says so.
+#[derive(Default)]
+struct Unanswered(MemoryRecords);
+
+impl Records for Unanswered {
+    fn get(&self, table: Table, key: Digest, now: u64) -> Answer<'_, Option<Entry>> {
+        self.0.get(table, key, now)
+    }
+
+    fn put<'a>(
+        &'a self,
+        table: Table,
+        entry: Entry,
+        replaces: Option<&'a [u8]>,
+        room: Room,
+        now: u64,
+    ) -> Answer<'a, Put> {
+        let put = self.0.put(table, entry, replaces, room, now);
+        if table != Table::Account || replaces.is_none() {
+            return put;
+        }
+        Box::pin(async move {
+            assert_eq!(put.await, Ok(Put::Kept));
+            pending().await
+        })
+    }
+
+    fn take(&self, table: Table, key: Digest, now: u64) -> Answer<'_, Option<Entry>> {
+        self.0.take(table, key, now)
+    }
+
+    fn list(&self, table: Table, owner: Option<Digest>, from: Option<String>, now: u64) -> Answer<'_, Page<Entry>> {
+        self.0.list(table, owner, from, now)
+    }
+}
+
+/// Whoever has stolen a session has it no longer, though the client is told that it should try again.
+#[tokio::test(start_paused = true)]
+async fn a_password_that_is_replaced_ends_the_sessions_though_the_store_is_late() {
+    let (kernel, place) = (kernel(), Place { origin: origin(), prefix: "/session".into() });
+    let (alice, stretch) = (User::parse("alice").unwrap(), Stretch::new(8, 1, 1).unwrap());
+    let (records, revocations) = (Arc::new(Unanswered::default()), Arc::new(MemoryRevocations::default()));
+    let accounts = Accounts::new(Arc::<Unanswered>::clone(&records), Arc::<MemoryRevocations>::clone(&revocations));
+    let asks = Asks(desk(
+        &sessions(&kernel, records, Arc::<MemoryRevocations>::clone(&revocations)),
+        Arc::new(MemoryUsage::default()),
+    ));
+    client::register(&asks, &place, (&alice, b"password"), None, &stretch).await.unwrap();
+    client::login(&asks, &place, (&alice, b"password"), &stretch).await.unwrap();
+    let session = accounts.sessions(None, None, NOW).await.unwrap().items[0].id;
+    let invitation = Invitation { user: alice.clone(), scope: None, replaces: true, until: NOW + 60 };
+    let code = accounts.invite(&invitation, NOW).await.unwrap();
+    let replaced = client::register(&asks, &place, (&alice, b"another"), Some(&code), &stretch);
+    let refused = ClientError::Refused { status: 503, code: "store_unavailable".to_owned() };
+    assert_eq!(at_the_deadline(replaced).await.unwrap_err(), refused);
+    assert_eq!(accounts.sessions(None, None, NOW).await.unwrap().items, []);
+    assert_eq!(revocations.first_revoked(&[session]).await, Ok(Some(0)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,12 +99,10 @@ impl DeviceScheme {
         let inner = &self.0;
         let token = inner.tokens.verify(presented.token).await?;
         let (profile, require) = inner.rules.profiles.of(token.client());
-        let profile = profile.map(str::to_owned);
         let names = &inner.rules.names;
         let possession = if names.are_in(presented.headers) {
-            let claimed = || Some(Box::new(told(&token)));
-            let refused = |failure| Refused { failure, claimed: claimed(), profile: profile.clone() };
-            Some(Possession::read(&presented, token.text(), names).map_err(refused)?)
+            let read = Possession::read(&presented, token.text(), names);
+            Some(read.map_err(|failure| Refused::of(failure, told(&token), profile))?)
         } else {
             None
         };
@@ -112,6 +110,7 @@ impl DeviceScheme {
         // A route whose bodies have to be covered has no use for a request that nothing covers.
         let is_required = require.covers(presented.method, is_upgrade) || presented.route.requires_digest();
         let grants = allowed(&token, &presented).into_iter().collect();
+        let profile = profile.map(str::to_owned);
         Ok(Box::new(Bearer { inner: Arc::clone(inner), token, possession, is_required, grants, profile }))
     }
 }

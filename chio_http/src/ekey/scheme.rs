@@ -50,8 +50,7 @@ impl EKey {
     async fn opened(&self, presented: Presented<'_>) -> Result<Box<dyn Opened>, Refused> {
         let token = self.tokens.verify(presented.token, is_ekey, EKeyToken::read).await?;
         let claimed = Arc::clone(&token);
-        let refused = |failure| Refused { failure, claimed: Some(Box::new(told(&claimed))), profile: None };
-        self.bound(token, &presented).map_err(refused)
+        self.bound(token, &presented).map_err(|failure| Refused::of(failure, told(&claimed), None))
     }
 
     fn bound(&self, token: Arc<EKeyToken>, presented: &Presented<'_>) -> Result<Box<dyn Opened>, Failure> {

@@ -29,6 +29,9 @@ async fn a_terminal_asks_for_the_password_and_does_not_show_it() {
     let login = format!("http login {user} --out bob.session");
     let (code, seen) = typed(place, &login, "\n");
     assert!(code != 0 && seen.contains("no password"), "{code} {seen}");
+    // Ended by the signal, as the shell is told.
+    let (code, seen) = typed(place, &login, "^C\n");
+    assert!(code == 256 - 2 && seen.ends_with("Password of bob: \r\n"), "{code} {seen:?}");
     let (code, seen) = typed(place, &login, "a word of bob\n");
     assert!(code == 0 && seen.contains("until") && !seen.contains("a word"), "{code} {seen}");
 }

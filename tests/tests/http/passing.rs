@@ -150,21 +150,6 @@ async fn what_is_open_to_everybody_sees_no_credentials_either() {
     assert_eq!(world.last().headers["authorization"], "Basic YTpi");
 }
 
-/// A body that never comes.
-struct Never;
-
-impl hyper::body::Body for Never {
-    type Data = hyper::body::Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        std::task::Poll::Pending
-    }
-}
-
 /// What a body takes is given back, however slowly it comes.
 #[tokio::test]
 async fn a_body_that_never_ends_is_given_up() {
@@ -173,7 +158,7 @@ async fn a_body_that_never_ends_is_given_up() {
     for _ in 0..=BODIES_LIMIT.div_ceil(BODY_LIMIT) {
         let claims = ProofClaims { body: Some(b"never"), ..client.claims("POST", ONE) };
         let proof = claims.sign(&client.key).unwrap();
-        let request = client.with_proof("POST", "/orders/1", &proof).map(|_| Body::coming(Never));
+        let request = client.with_proof("POST", "/orders/1", &proof).map(|_| in_steps([], false));
         let mut service = world.service.clone();
         let sent = tokio::spawn(async move { Got::of(service.call(request).await.unwrap()).await });
         for _ in 0..16 {
@@ -193,7 +178,7 @@ async fn a_body_that_never_ends_is_given_up() {
 async fn no_more_bodies_are_held_than_there_is_room_for() {
     let (mut world, client) = (world(), client());
     let never = || {
-        let mut request = client.request("GET", "/orders/1").map(|_| Body::coming(Never));
+        let mut request = client.request("GET", "/orders/1").map(|_| in_steps([], false));
         request.headers_mut().insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
         let mut service = world.service.clone();
         tokio::spawn(async move { service.call(request).await })

@@ -147,11 +147,7 @@ async fn a_body_that_cannot_be_judged_passes_whole_in_report_alone() {
     let request = |chunked: bool| {
         let claims = ProofClaims { body: Some(&long), ..client.claims("POST", ONE) };
         let proof = claims.sign(&client.key).unwrap();
-        let body = if chunked {
-            Body::coming(Pieces(long.chunks(100_000).map(<[u8]>::to_vec).collect()))
-        } else {
-            Body::whole(long.clone())
-        };
+        let body = if chunked { in_steps(long.chunks(100_000).map(Some), true) } else { Body::whole(long.clone()) };
         client.with_proof("POST", "/orders/1", &proof).map(|_| body)
     };
     for chunked in [false, true] {
@@ -176,7 +172,7 @@ async fn a_body_that_is_late_passes_whole_in_report_alone() {
     let mut world = World::of(setting, vec![issuer(&issuer_key())]);
     let request = || {
         let proof = claims.sign(&client.key).unwrap();
-        let body = Body::coming(Halting(Pieces([b"one, ".to_vec(), b"two".to_vec()].into()), false));
+        let body = in_steps([Some(&b"one, "[..]), None, Some(b"two"), None], true);
         client.with_proof("POST", "/orders/1", &proof).map(|_| body)
     };
     assert_eq!(world.send(request()).await.status, 200);
@@ -198,7 +194,7 @@ async fn bodies_that_pass_without_being_judged_take_no_room() {
     };
     let never = || {
         let mut service = world.service.clone();
-        let request = request(Body::coming(Unending(Some(b"one".to_vec()))));
+        let request = request(in_steps([Some(&b"one"[..])], false));
         tokio::spawn(async move { service.call(request).await })
     };
     let waiting: Vec<_> = (0..BODIES_LIMIT.div_ceil(BODY_LIMIT)).map(|_| never()).collect();
@@ -208,57 +204,6 @@ async fn bodies_that_pass_without_being_judged_take_no_room() {
     assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "the service waits for the rest");
     assert_eq!(world.send(request(Body::whole("one"))).await.status, 200);
     assert_ne!(world.last().caller.unwrap().principal, "", "it was judged");
-}
-
-/// A body that has begun.
-struct Unending(Option<Vec<u8>>);
-
-impl hyper::body::Body for Unending {
-    type Data = hyper::body::Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        let piece = self.0.take().map(|piece| Some(Ok(hyper::body::Frame::data(piece.into()))));
-        piece.map_or(std::task::Poll::Pending, std::task::Poll::Ready)
-    }
-}
-
-/// A body of which each piece is waited for.
-struct Halting(Pieces, bool);
-
-impl hyper::body::Body for Halting {
-    type Data = hyper::body::Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        self.1 = !self.1;
-        if self.1 {
-            return std::pin::Pin::new(&mut self.0).poll_frame(context);
-        }
-        context.waker().wake_by_ref();
-        std::task::Poll::Pending
-    }
-}
-
-/// A body of which nobody knows the length before its end.
-struct Pieces(std::collections::VecDeque<Vec<u8>>);
-
-impl hyper::body::Body for Pieces {
-    type Data = hyper::body::Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        std::task::Poll::Ready(self.0.pop_front().map(|piece| Ok(hyper::body::Frame::data(piece.into()))))
-    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A guarded service, a client with a key, and an issuer that knows both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -295,6 +295,37 @@ impl World {
             _ => None,
         };
         self.receipts.all().into_iter().filter_map(outcome).collect()
+    }
+}
+
+/// A body that comes in these steps: a piece, or a moment in which there is none. Then it ends, or never does.
+pub fn in_steps<'a>(steps: impl IntoIterator<Item = Option<&'a [u8]>>, ends: bool) -> Body {
+    let steps = steps.into_iter().map(|step| step.map(<[u8]>::to_vec)).collect();
+    Body::coming(Steps { steps, ends })
+}
+
+struct Steps {
+    steps: VecDeque<Option<Vec<u8>>>,
+    ends: bool,
+}
+
+impl hyper::body::Body for Steps {
+    type Data = hyper::body::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        match self.steps.pop_front() {
+            Some(Some(piece)) => Poll::Ready(Some(Ok(hyper::body::Frame::data(piece.into())))),
+            Some(None) => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None if self.ends => Poll::Ready(None),
+            None => Poll::Pending,
+        }
     }
 }
 
