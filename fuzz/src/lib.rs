@@ -1,5 +1,5 @@
 //! What the fuzz targets check. Each takes bytes and panics where a law is broken; `fuzz_targets/` has no more than the
-//! doors, so that stable Rust can run the kept corpora too (`tests/corpus.rs`).
+//! doors, so that stable Rust can run the kept corpora too (`tests/tests/corpora.rs`).
 
 pub mod bytes;
 

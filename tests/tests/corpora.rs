@@ -1,9 +1,9 @@
 //! The kept corpora on any toolchain: what a fuzzer once found worth keeping still holds.
 
-use std::path::Path;
+use chio_tests::repository;
 
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let folder = repository().join("fuzz/corpus").join(target);
     let mut count = 0;
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
