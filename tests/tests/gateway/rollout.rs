@@ -90,6 +90,19 @@ async fn rules_are_read_again_and_wrong_ones_change_nothing() {
     running.says("not enforced: off: scheme rfc9449");
     running.says("the rollout was read again");
     assert_eq!((ask(gateway, "").await, ask(gateway, "Authorization: DPoP a.b.c\r\n").await), (401, 200));
+    // Rules are for the routes that there are, and the mode where there is none is that of the start.
+    let renamed = |text: &str| text.replace("/orders/:id", "/orders/:order");
+    world
+        .place
+        .write("gateway.toml", renamed(&format!("{text}{}", rule("mode = \"report\"\nroute = \"GET:/orders/:id\""))));
+    running.hang_up();
+    assert!(running.says("takes a restart").contains("`route`"));
+    assert!(running.says("nothing was changed").contains("the route `GET:/orders/:order` is none"));
+    world.place.write("gateway.toml", text.replace("[kernel]\n", "[kernel]\nmode = \"off\"\n"));
+    running.hang_up();
+    assert!(running.says("takes a restart").contains("`kernel`"));
+    running.says("the rollout was read again");
+    assert_eq!((ask(gateway, "").await, ask(gateway, "Authorization: DPoP a.b.c\r\n").await), (401, 200));
     drop(running);
 
     let report = world.place.chio("gateway report --state gateway.db --json").json();
@@ -98,7 +111,7 @@ async fn rules_are_read_again_and_wrong_ones_change_nothing() {
     assert_eq!((row("proof_missing"), rows.len()), (Some(3), 2), "{report}");
     assert_eq!(report["would_be_denied"], 4);
     assert_eq!(report["decisions"]["report"], 4);
-    assert_eq!((&report["decisions"]["off"], &report["decisions"]["enforce"]), (&1.into(), &5.into()));
+    assert_eq!((&report["decisions"]["off"], &report["decisions"]["enforce"]), (&2.into(), &6.into()));
     let later = world.place.chio("gateway report --state gateway.db --since 2100-01-01 --json").json();
     assert_eq!((later["rows"].as_array().unwrap().len(), &later["receipts"]), (0, &report["receipts"]));
 

@@ -24,6 +24,14 @@ fn rule(with: &RuleWith) -> RolloutRule {
 }
 
 impl Config {
+    /// This configuration with the rollout of another, and nothing else of it: what a gateway goes by that has started with this
+    /// one. Fails where a rule is for what is not here.
+    pub fn with_rollout_of(&self, other: &Self) -> Result<Self, ConfigError> {
+        let config = Self { rollout: other.rollout.clone(), ..self.clone() };
+        check(&config)?;
+        Ok(config)
+    }
+
     /// What is in force, in an environment that the process says where the file does not.
     /// Fails where a rule names an environment, and there is none.
     pub fn rollout(&self, environment: Option<&str>) -> Result<Rollout, ConfigError> {

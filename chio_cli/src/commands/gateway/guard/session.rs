@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chio_http::audit::TracedAudit;
 use chio_http::gateway::config;
-use chio_http::opaque::desk::DeskRules;
+use chio_http::opaque::rules::DeskRules;
 use chio_http::opaque::{Accounts, SessionDesk, SessionMac, Sessions, Setup};
 use chio_http::origin::Origin;
 use chio_kernel::Kernel;
