@@ -1,7 +1,6 @@
 //! The one type of body, of requests and of answers.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -230,25 +229,14 @@ where
     }
 }
 
-/// Bytes that something goes with for as long as they are held.
+/// Bytes that something goes with for as long as any of them is held, also where they were passed on.
 pub(crate) struct Held<T> {
-    pub(crate) bytes: Option<Bytes>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) _held: T,
 }
 
-impl<T: Unpin> HttpBody for Held<T> {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.get_mut().bytes.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)))
+impl<T> AsRef<[u8]> for Held<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }

@@ -25,17 +25,22 @@ use super::proxy::close;
 use crate::body::{Body, BodyError};
 use crate::client_certificate::ClientCertificate;
 
-/// How a connection is doing, in numbers that only grow.
+/// How much of an answer is handed on at once: whoever takes less of it within the time is taken not to read it.
+const PART: usize = 16 << 10;
+
+/// How a connection is doing.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Requests that came, and those that are done with.
+    /// Requests that came, and those that are done with: their answers were sent to the end.
     came: AtomicU64,
     done: AtomicU64,
     /// Parts of answers that were asked for.
     polls: AtomicU64,
-    /// Answers that the upstream was waited for, and those of them that went on.
-    waits: AtomicU64,
-    went_on: AtomicU64,
+    /// How often it was looked at.
+    looks: AtomicU64,
+    /// Answers of which the client has a part to take and has taken none since a look: an even one, or an odd one.
+    since_even: AtomicU64,
+    since_odd: AtomicU64,
 }
 
 impl Counts {
@@ -43,13 +48,19 @@ impl Counts {
         self.done.load(Ordering::Relaxed) == self.came.load(Ordering::Relaxed)
     }
 
-    /// Nobody but the client is waited for.
-    fn waits_for_client(&self) -> bool {
-        self.went_on.load(Ordering::Relaxed) == self.waits.load(Ordering::Relaxed)
-    }
-
     fn moves(&self) -> (u64, u64) {
         (self.came.load(Ordering::Relaxed), self.polls.load(Ordering::Relaxed))
+    }
+
+    fn since(&self, look: u64) -> &AtomicU64 {
+        if look.is_multiple_of(2) { &self.since_even } else { &self.since_odd }
+    }
+
+    /// Looks at it, and says whether an answer has not moved from before the last look to this one, for its client alone:
+    /// whatever else it asks for meanwhile in the same connection.
+    fn is_left_unread(&self) -> bool {
+        let look = self.looks.fetch_add(1, Ordering::Relaxed);
+        self.since(look.wrapping_add(1)).load(Ordering::Relaxed) > 0
     }
 }
 
@@ -93,7 +104,7 @@ pub(crate) async fn connection<S>(
             if ends || refused.is_some() && is_http1 {
                 close(&mut answer);
             }
-            Ok::<_, Infallible>(answer.map(|body| Body::coming(Ending { body, under_way })))
+            Ok::<_, Infallible>(answer.map(|body| Body::coming(Ending { body, rest: Bytes::new(), under_way })))
         }
     });
     // Which of the two it is was agreed on in the handshake: nothing is guessed from the first bytes. `auto` of hyper-util
@@ -147,58 +158,76 @@ async fn watched<F: Future>(
                 end(serving.as_mut());
             }
             () = tokio::time::sleep(patience) => {
-                if counts.moves() != before {
-                    continue;
+                if counts.is_left_unread() {
+                    return;
                 }
-                if counts.is_idle() {
+                if counts.is_idle() && counts.moves() == before {
                     if is_ending {
                         return;
                     }
                     is_ending = true;
                     end(serving.as_mut());
-                } else if counts.waits_for_client() {
-                    // It does not read its answer.
-                    return;
                 }
             }
         }
     }
 }
 
-/// A request, from its head to the end of its answer.
+/// A request, from its head until the last byte of its answer was sent.
 struct UnderWay {
     counts: Arc<Counts>,
-    /// The upstream, or the guard, is waited for.
-    waits: bool,
+    /// The look since which its client could have taken a part; none where the upstream, or the guard, is waited for.
+    since: AtomicU64,
 }
 
+const NONE: u64 = u64::MAX;
+
 impl UnderWay {
-    fn begun(counts: &Arc<Counts>) -> Self {
+    fn begun(counts: &Arc<Counts>) -> Arc<Self> {
         counts.came.fetch_add(1, Ordering::Relaxed);
-        counts.waits.fetch_add(1, Ordering::Relaxed);
-        Self { counts: Arc::clone(counts), waits: true }
+        Arc::new(Self { counts: Arc::clone(counts), since: AtomicU64::new(NONE) })
     }
 
-    fn waits(&mut self, waits: bool) {
-        if waits != self.waits {
-            let count = if waits { &self.counts.waits } else { &self.counts.went_on };
-            count.fetch_add(1, Ordering::Relaxed);
-            self.waits = waits;
+    /// It is the client's turn, from now on, or nobody's.
+    fn waits_for_client(&self, waits: bool) {
+        let now = if waits { self.counts.looks.load(Ordering::Relaxed) } else { NONE };
+        let before = self.since.swap(now, Ordering::Relaxed);
+        if now != before {
+            if now != NONE {
+                self.counts.since(now).fetch_add(1, Ordering::Relaxed);
+            }
+            if before != NONE {
+                self.counts.since(before).fetch_sub(1, Ordering::Relaxed);
+            }
         }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.waits(false);
+        self.waits_for_client(false);
         self.counts.done.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// An answer that is under way until its end.
+/// An answer, which is under way for as long as there is a part of it that was not sent.
 struct Ending {
     body: Body,
-    under_way: UnderWay,
+    /// What has come of it, and was not asked for.
+    rest: Bytes,
+    under_way: Arc<UnderWay>,
+}
+
+/// A part of an answer. HTTP/2 has it in a buffer until the client takes it.
+struct Part {
+    bytes: Bytes,
+    _under_way: Arc<UnderWay>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl HttpBody for Ending {
@@ -207,17 +236,36 @@ impl HttpBody for Ending {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.body).poll_frame(context);
         this.under_way.counts.polls.fetch_add(1, Ordering::Relaxed);
-        this.under_way.waits(polled.is_pending());
-        polled
+        if this.rest.is_empty() {
+            let polled = Pin::new(&mut this.body).poll_frame(context);
+            this.under_way.waits_for_client(polled.is_ready());
+            match polled.map_ok(Frame::into_data) {
+                Poll::Ready(Some(Ok(Ok(bytes)))) => this.rest = bytes,
+                other => return other.map_ok(|frame| frame.map_or_else(|frame| frame, Frame::data)),
+            }
+        } else {
+            this.under_way.waits_for_client(true);
+        }
+        let bytes = this.rest.split_to(this.rest.len().min(PART));
+        let part = Part { bytes, _under_way: Arc::clone(&this.under_way) };
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(part)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (of_body, rest) = (self.body.size_hint(), u64::try_from(self.rest.len()).unwrap_or(u64::MAX));
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }
+
+#[cfg(test)]
+mod tests;
