@@ -230,7 +230,7 @@ impl HttpGuard {
 
         let covers_body =
             is_looked_at && opened.as_ref().is_ok_and(|opened| opened.covers_body() || route.requires_digest());
-        let is_form = is_looked_at && is_form(&parts.headers);
+        let is_form = is_looked_at && is_form(&parts.headers).map_err(Refusal::answer)?;
         let may_pass = mode == Some(Mode::Report);
         let body = guard.room.read(body, covers_body, is_form, may_pass).await;
         let ReadBody { body, read, room, is_unread } = body.map_err(Refusal::answer)?;

@@ -59,10 +59,25 @@ pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Opti
 }
 
 /// Whether the body is a form, which could have a credential in it: RFC 6750 section 2.2.
-pub(crate) fn is_form(headers: &HeaderMap) -> bool {
-    const FORM: &[u8] = b"application/x-www-form-urlencoded";
-    headers.get_all(CONTENT_TYPE).iter().any(|value| {
-        let name = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        name.trim_ascii().eq_ignore_ascii_case(FORM)
-    })
+/// Fails where it is one in an encoding in which the same bytes are other letters.
+pub(crate) fn is_form(headers: &HeaderMap) -> Result<bool, Refusal> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    let mut is_form = false;
+    for value in headers.get_all(CONTENT_TYPE) {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        // A list of them is read by its first, by its last, or not at all.
+        if !value.contains(FORM) {
+            continue;
+        }
+        is_form = true;
+        let charsets =
+            value.split([';', ',']).filter_map(|one| one.split_once('=')).filter(|(name, _)| name.trim() == "charset");
+        let is_known = |(_, charset): (&str, &str)| {
+            ["utf-8", "utf8", "us-ascii", "iso-8859-1"].contains(&charset.trim().trim_matches('"'))
+        };
+        if !charsets.into_iter().all(is_known) {
+            return Err(Refusal::Ambiguous("a form is in UTF-8"));
+        }
+    }
+    Ok(is_form)
 }

@@ -139,12 +139,13 @@ pub(crate) fn byte_of(high: u8, low: u8) -> Option<u8> {
     digit(high)?.checked_mul(16)?.checked_add(digit(low)?)
 }
 
-/// Whether a query, or a form, names a credential: RFC 6750 sections 2.2 and 2.3. Names are read as a form's are.
+/// Whether a query, or a form, names a credential: RFC 6750 sections 2.2 and 2.3. Names are read as a form's are, and as those
+/// read them who make an array of `name[]`, or write `_` for what is in none of their names.
 pub(crate) fn names_a_credential(text: &str) -> bool {
     const NAME: &str = "access_token";
     text.split(['&', ';']).any(|pair| {
         let name = pair.split('=').next().unwrap_or_default();
-        if !name.contains(['%', '+']) {
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
             return name.eq_ignore_ascii_case(NAME);
         }
         let mut read = Vec::with_capacity(name.len());
@@ -158,9 +159,16 @@ pub(crate) fn names_a_credential(text: &str) -> bool {
             if escaped.is_some() {
                 bytes.nth(1);
             }
-            read.push(escaped.unwrap_or(byte));
+            read.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
         }
-        read.trim_ascii().eq_ignore_ascii_case(NAME.as_bytes())
+        let is_it = |name: &[u8]| {
+            let mut name = name.trim_ascii().to_ascii_lowercase();
+            name.iter_mut().filter(|byte| b". [".contains(byte)).for_each(|byte| *byte = b'_');
+            name == NAME.as_bytes()
+        };
+        // Where a C string ends, and where an array begins.
+        let before = |end: &[u8]| read.split(|byte| end.contains(byte)).next().unwrap_or_default();
+        is_it(&read) || is_it(before(b"\0")) || is_it(before(b"\0["))
     })
 }
 
@@ -225,6 +233,13 @@ mod tests {
             ("/a?b=1&Access_Token=x", Credential),
             ("/a?%61ccess%5ftoken=x", Credential),
             ("/a?access_token", Credential),
+            ("/a?+access_token+=x", Credential),
+            ("/a?access_token%00=x", Credential),
+            ("/a?access_token%5b%5d=x", Credential),
+            ("/a?access_token[a][b]=x", Credential),
+            ("/a?access.token=x", Credential),
+            ("/a?access+token[]=x", Credential),
+            ("/a?access[token=x", Credential),
         ] {
             assert_eq!(refused(text), Some(why), "{text:?}");
         }
@@ -242,6 +257,7 @@ mod tests {
         assert_eq!((target.path(), target.query()), ("/a", Some("x=//../%2e;\\&y=%zz?")));
         assert_eq!(Target::parse("/a?").unwrap().query(), Some(""));
         assert_eq!(Target::parse("/a?token=1&access_tokens=2").unwrap().query(), Some("token=1&access_tokens=2"));
+        assert!(Target::parse("/a?access[token]=1&my.access.token=2&access=token").is_ok());
         assert_eq!(unescaped("a%20%C3%A9").unwrap(), "a é");
     }
 

@@ -289,16 +289,26 @@ async fn a_smuggled_length() {
 async fn credentials_where_they_have_no_place() {
     let client = client();
     refused(client.request("GET", "/orders/1?access_token=x"), (400, "malformed_call", "invalid_request")).await;
-    let form = |body: &'static str| {
+    let form = |more: &str, body: &'static str| {
         let mut request = client.request("POST", "/orders/1");
-        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        let form = format!("application/x-www-form-urlencoded{more}");
         request.headers_mut().insert("content-type", form.parse().unwrap());
         *request.body_mut() = Body::whole(body);
         request
     };
-    refused(form("a=1&access_token=x"), (400, "malformed_call", "invalid_request")).await;
+    for (more, body) in [
+        ("", "a=1&access_token=x"),
+        ("; charset=utf-8", "access.token[]=x"),
+        (", text/plain", "access_token=x"),
+        // By which `A` is another byte.
+        ("; charset=IBM037", "a=1"),
+        ("; a=b; Charset = \"utf-16\"", "a=1"),
+        ("; charset=utf-8; charset=utf-7", "a=1"),
+    ] {
+        refused(form(more, body), (400, "malformed_call", "invalid_request")).await;
+    }
     let mut world = world();
-    assert_eq!(world.send(form("a=1&b=access_token")).await.status, 200);
+    assert_eq!(world.send(form(" ; charset=\"UTF-8\"", "a=1&b=access_token")).await.status, 200);
     assert_eq!(world.last().body, b"a=1&b=access_token");
 }
 
