@@ -25,7 +25,7 @@ use chio_http::jwk::{Jwk, Jwks, Thumbprint, public_jwk};
 use chio_http::jws::{self, Alg};
 use chio_http::keys::Keys;
 use chio_http::opaque::client::{self, Asked, Place, Reply, Transport};
-use chio_http::opaque::desk::{DeskRules, Registration};
+use chio_http::opaque::rules::{DeskRules, Registration};
 use chio_http::opaque::{Accounts, SessionDesk, SessionMac, Sessions, Setup, Stretch, User};
 use chio_http::origin::Origin;
 use chio_http::route::{Route, Routes};

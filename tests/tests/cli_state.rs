@@ -147,6 +147,9 @@ fn a_list_of_revocations_goes_from_one_state_to_another_and_never_back() {
     state("publish STATE --key issuer.key --out first.json").done();
     state("revoke STATE --capability agent.cap").done();
     state("publish STATE --key issuer.key --out second.json").done();
+    state("publish STATE --key issuer.key --out issuer.key")
+        .failed("is there already, is no list of this key, and was kept");
+    state("publish STATE --key agent.key --out second.json").failed("is no list of this key");
     for name in ["state.db", "state.db.lock"] {
         std::fs::remove_file(folder.path().join(name)).unwrap();
     }

@@ -103,9 +103,12 @@ pub(crate) struct Enroll {
     /// What its owner calls the device
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Where to write what the key is enrolled as; a file that is there is replaced
+    /// Where to write what the key is enrolled as
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Replace the file where there is one
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, ClapArgs)]

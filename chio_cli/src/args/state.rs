@@ -105,7 +105,7 @@ pub(crate) struct StatePublish {
     /// The private key of the issuer of the list
     #[arg(long, short, value_name = "FILE")]
     pub(crate) key: Source,
-    /// Where to write the list; one that is there is replaced
+    /// Where to write the list; one of this key that is there is replaced
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }

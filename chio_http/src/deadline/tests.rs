@@ -29,11 +29,13 @@ use crate::jws::{Alg, sign};
 use crate::keys::Keys;
 use crate::layer::GuardLayer;
 use crate::opaque::client::{self, ClientError, Place, Reply, Stretch, Transport};
-use crate::opaque::desk::{DeskRules, Registration};
-use crate::opaque::{Accounts, Invitation, SessionDesk, SessionMac, Sessions, Setup, User};
+use crate::opaque::rules::{DeskRules, Registration};
+use crate::opaque::{Accounts, SessionDesk, SessionMac, Sessions, Setup, User};
 use crate::origin::Origin;
 use crate::route::{Route, Routes};
 use crate::scheme::HttpScheme;
+
+mod cut_short;
 
 const ORIGIN: &str = "https://api.example.com";
 const NOW: u64 = 1_000_000;
@@ -291,77 +293,23 @@ async fn the_desk_of_sessions_holds_nobody() {
     assert_eq!(at_the_deadline(session.logout(&asks, NOW)).await.unwrap_err(), refused);
 }
 
-/// Writes the account that takes the place of another, and never says so.
-#[derive(Default)]
-struct Unanswered(MemoryRecords);
-
-impl Records for Unanswered {
-    fn get(&self, table: Table, key: Digest, now: u64) -> Answer<'_, Option<Entry>> {
-        self.0.get(table, key, now)
-    }
-
-    fn put<'a>(
-        &'a self,
-        table: Table,
-        entry: Entry,
-        replaces: Option<&'a [u8]>,
-        room: Room,
-        now: u64,
-    ) -> Answer<'a, Put> {
-        let put = self.0.put(table, entry, replaces, room, now);
-        if table != Table::Account || replaces.is_none() {
-            return put;
-        }
-        Box::pin(async move {
-            assert_eq!(put.await, Ok(Put::Kept));
-            pending().await
-        })
-    }
-
-    fn take(&self, table: Table, key: Digest, now: u64) -> Answer<'_, Option<Entry>> {
-        self.0.take(table, key, now)
-    }
-
-    fn list(&self, table: Table, owner: Option<Digest>, from: Option<String>, now: u64) -> Answer<'_, Page<Entry>> {
-        self.0.list(table, owner, from, now)
-    }
-}
-
-/// Whoever has stolen a session has it no longer, though the client is told that it should try again.
-#[tokio::test(start_paused = true)]
-async fn a_password_that_is_replaced_ends_the_sessions_though_the_store_is_late() {
-    let (kernel, place) = (kernel(), Place { origin: origin(), prefix: "/session".into() });
-    let (alice, stretch) = (User::parse("alice").unwrap(), Stretch::new(8, 1, 1).unwrap());
-    let (records, revocations) = (Arc::new(Unanswered::default()), Arc::new(MemoryRevocations::default()));
-    let accounts = Accounts::new(Arc::<Unanswered>::clone(&records), Arc::<MemoryRevocations>::clone(&revocations));
-    let asks = Asks(desk(
-        &sessions(&kernel, records, Arc::<MemoryRevocations>::clone(&revocations)),
-        Arc::new(MemoryUsage::default()),
-    ));
-    client::register(&asks, &place, (&alice, b"password"), None, &stretch).await.unwrap();
-    client::login(&asks, &place, (&alice, b"password"), &stretch).await.unwrap();
-    let session = accounts.sessions(None, None, NOW).await.unwrap().items[0].id;
-    let invitation = Invitation { user: alice.clone(), scope: None, replaces: true, until: NOW + 60 };
-    let code = accounts.invite(&invitation, NOW).await.unwrap();
-    let replaced = client::register(&asks, &place, (&alice, b"another"), Some(&code), &stretch);
-    let refused = ClientError::Refused { status: 503, code: "store_unavailable".to_owned() };
-    assert_eq!(at_the_deadline(replaced).await.unwrap_err(), refused);
-    assert_eq!(accounts.sessions(None, None, NOW).await.unwrap().items, []);
-    assert_eq!(revocations.first_revoked(&[session]).await, Ok(Some(0)));
+/// What reads the tokens of an issuer, and one of them.
+fn issued(key: &Keypair) -> (Arc<BearerTokens>, String) {
+    let keys = Keys::fixed([Jwk::of(&key.public_key()).unwrap()].into_iter().collect());
+    let (name, audiences) = ("https://issuer.example".to_owned(), vec!["api".to_owned()]);
+    let issuer = Issuer { name, audiences, algs: Alg::OF_ISSUERS.to_vec(), keys };
+    let claims = format!(
+        r#"{{"iss":"https://issuer.example","aud":"api","sub":"alice","exp":{},"sid":"s","azp":"app"}}"#,
+        NOW + 600
+    );
+    (Arc::new(BearerTokens::new(vec![issuer], "scope")), sign(key, "", claims.as_bytes()).unwrap())
 }
 
 #[tokio::test(start_paused = true)]
 async fn neither_the_desk_of_devices_nor_their_scheme_holds_anybody() {
     let (kernel, key) = (kernel(), Keypair::from_seed(&[1; 32]));
-    let keys = || Keys::fixed([Jwk::of(&key.public_key()).unwrap()].into_iter().collect());
-    let (name, audiences) = ("https://issuer.example".to_owned(), vec!["api".to_owned()]);
-    let issuer = Issuer { name, audiences, algs: Alg::OF_ISSUERS.to_vec(), keys: keys() };
-    let tokens = Arc::new(BearerTokens::new(vec![issuer], "scope"));
-    let claims = format!(
-        r#"{{"iss":"https://issuer.example","aud":"api","sub":"alice","exp":{},"sid":"s","azp":"app"}}"#,
-        NOW + 60
-    );
-    let bearer = format!("Bearer {}", sign(&key, "", claims.as_bytes()).unwrap());
+    let (tokens, token) = issued(&key);
+    let bearer = format!("Bearer {token}");
     let memory = || Arc::new(MemoryStandings::default());
     let book = |records: Arc<dyn Records>, standings: Arc<dyn StandingStore>| {
         Arc::new(DeviceBook::within(&deadline(), records, standings, SessionRules::default()))

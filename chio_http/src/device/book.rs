@@ -26,6 +26,9 @@ const REMEMBERED_SECS: u64 = 60;
 /// How long a session that has a name keeps its device, in seconds, since it was last used for a while: 30 days.
 pub const SESSION_SECS: u64 = 30 * 86_400;
 
+/// How long a session is held for a device that is being enrolled, in seconds.
+const HELD_SECS: u64 = 60;
+
 /// How many devices there may be.
 const MAX_DEVICES: u64 = 1 << 24;
 
@@ -163,11 +166,7 @@ impl DeviceBook {
             Some((bound, _)) if bound != id => Err(Failure::Device(DeviceError::Taken)),
             Some((_, until)) => {
                 if until < least(token, now) {
-                    let value = id.to_string().into_bytes();
-                    let put = self.put(token, id, Some(&value), now).await?;
-                    if put == Put::Kept {
-                        self.know_session(token, id, now);
-                    }
+                    self.keep(token, id, now).await?;
                 } else {
                     self.know(token.session(), (id, until));
                 }
@@ -182,18 +181,17 @@ impl DeviceBook {
                     Standing::Suspended { until } if until <= now => {}
                     _ => return Ok(()),
                 }
-                self.bind(token, id, now).await.map(|_| ())
+                self.bind(token, id, until(token, now), now).await?;
+                self.know(token.session(), (id, until(token, now)));
+                Ok(())
             }
         }
     }
 
-    /// Gives the token's session this device, where it has none. Of several who try, one has it.
-    pub(crate) async fn bind(&self, token: &BearerToken, id: DeviceId, now: u64) -> Result<Bound, Failure> {
-        match self.put(token, id, None, now).await? {
-            Put::Kept => {
-                self.know_session(token, id, now);
-                Ok(Bound::New)
-            }
+    /// Gives the token's session this device until then, where it has none. Of several who try, one has it.
+    async fn bind(&self, token: &BearerToken, id: DeviceId, until: u64, now: u64) -> Result<Bound, Failure> {
+        match self.put(token, id, until, None, now).await? {
+            Put::Kept => Ok(Bound::New),
             Put::Differs => match self.device_of(token, now).await? {
                 Some((bound, _)) if bound == id => Ok(Bound::Before),
                 _ => Err(Failure::Device(DeviceError::Taken)),
@@ -202,13 +200,26 @@ impl DeviceBook {
         }
     }
 
-    async fn put(&self, token: &BearerToken, id: DeviceId, replaces: Option<&[u8]>, now: u64) -> Result<Put, Failure> {
-        let entry = Entry {
-            key: token.session(),
-            owner: token.owner(),
-            value: id.to_string().into_bytes(),
-            until: Some(until(token, now)),
-        };
+    /// The session that is this device's stays so for longer. False where it is not its any more.
+    async fn keep(&self, token: &BearerToken, id: DeviceId, now: u64) -> Result<bool, Failure> {
+        let (until, value) = (until(token, now), id.to_string().into_bytes());
+        let is_kept = self.put(token, id, until, Some(&value), now).await? == Put::Kept;
+        if is_kept {
+            self.know(token.session(), (id, until));
+        }
+        Ok(is_kept)
+    }
+
+    async fn put(
+        &self,
+        token: &BearerToken,
+        id: DeviceId,
+        until: u64,
+        replaces: Option<&[u8]>,
+        now: u64,
+    ) -> Result<Put, Failure> {
+        let (key, owner, value) = (token.session(), token.owner(), id.to_string().into_bytes());
+        let entry = Entry { key, owner, value, until: Some(until) };
         self.records.put(Table::Binding, entry, replaces, SESSIONS, now).await.map_err(|error| failed(&error))
     }
 
@@ -226,33 +237,32 @@ impl DeviceBook {
         sessions.get(&session).copied().filter(|(_, until)| now < *until)
     }
 
-    fn know_session(&self, token: &BearerToken, id: DeviceId, now: u64) {
-        self.know(token.session(), (id, until(token, now)));
-    }
-
     fn know(&self, session: Digest, known: (DeviceId, u64)) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).put(session, known);
     }
 
     /// Enrols a device in the token's session. The session comes first: a device that does not get it leaves nothing behind
-    /// that could be used in another.
+    /// that could be used in another. Until there is the device, the session is only held for it: an enrolment that is cut
+    /// short takes it from nobody.
     pub(crate) async fn enroll(&self, token: &BearerToken, device: &Device, now: u64) -> Result<Enrolled, Failure> {
-        let bound = self.bind(token, device.id, now).await?;
+        let bound = self.bind(token, device.id, now.saturating_add(HELD_SECS), now).await?;
         let entry = Entry { key: device.id.0, owner: device.owner(), value: device.to_bytes(), until: None };
         let room = Room { table: MAX_DEVICES, owner: self.rules.max_devices };
         let put = self.records.put(Table::Device, entry, None, room, now).await;
         let kept = match put {
-            Ok(Put::Kept) => return Ok(Enrolled::New),
-            Ok(Put::Differs) => return Ok(Enrolled::Before),
+            Ok(put @ (Put::Kept | Put::Differs)) => {
+                if !self.keep(token, device.id, now).await? {
+                    return Err(Failure::Device(DeviceError::Taken));
+                }
+                return Ok(if put == Put::Kept { Enrolled::New } else { Enrolled::Before });
+            }
             Ok(Put::OwnerFull) => Ok(Enrolled::TooMany),
             Ok(Put::Full) => Err(Failure::Records("there is no room for another device".into())),
             Err(error) => Err(failed(&error)),
         };
         // There is no such device: its session goes back to nobody, where it was.
         if bound == Bound::New {
-            let given_back = self.records.take(Table::Binding, token.session(), now).await;
-            self.sessions.lock().unwrap_or_else(PoisonError::into_inner).pop(&token.session());
-            given_back.map_err(|error| failed(&error))?;
+            self.records.take(Table::Binding, token.session(), now).await.map_err(|error| failed(&error))?;
         }
         kept
     }

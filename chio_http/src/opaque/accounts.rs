@@ -154,7 +154,12 @@ impl Accounts {
         self.records.get(Table::Account, user.id(), now).await
     }
 
-    /// Keeps an account: a new one, or in the place of the one that is there.
+    /// A user's account, where it is still the one with that digest.
+    pub(super) async fn still(&self, user: &User, account: Digest, now: u64) -> Result<Option<Entry>, KernelError> {
+        Ok(self.account(user, now).await?.filter(|entry| Digest::of(&entry.value) == account))
+    }
+
+    /// Keeps an account: a new one, or in the place of the one that is there, whose sessions it ends.
     pub(super) async fn register(
         &self,
         user: &User,
@@ -168,9 +173,10 @@ impl Accounts {
         let there = if replaces { self.account(user, now).await? } else { None };
         let there = there.as_ref().map(|entry| entry.value.as_slice());
         let put = self.records.put(Table::Account, entry, there, Room { table: ROOM, owner: 1 }, now).await;
-        // What was not answered in time may be there all the same, and the invitation is used up.
-        if replaces && matches!(put, Ok(Put::Kept) | Err(_)) {
-            self.end_all(user, now).await?;
+        if replaces {
+            // Those too that were opened meanwhile. The account is what it is now, whatever comes of this: one that is left
+            // is found to be of another account (`Sessions::find`).
+            drop(self.end_all(user, now).await);
         }
         match put? {
             Put::Kept => Ok(()),
@@ -206,16 +212,16 @@ impl Accounts {
     /// Ends all sessions of a user, and tells how many there were.
     /// Fails where a store does.
     pub async fn end_all(&self, user: &User, now: u64) -> Result<u64, KernelError> {
-        let mut ended = 0_u64;
+        let (mut ended, mut from) = (0_u64, None);
         loop {
-            // Those of the page before are gone.
-            let Page { items, next } = self.records.list(Table::Session, Some(user.id()), None, now).await?;
+            let Page { items, next } = self.records.list(Table::Session, Some(user.id()), from, now).await?;
             for entry in &items {
                 ended = ended.saturating_add(u64::from(self.end(entry.key, now).await?));
             }
             if next.is_none() {
                 return Ok(ended);
             }
+            from = next;
         }
     }
 

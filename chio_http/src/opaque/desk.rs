@@ -18,10 +18,11 @@ use opaque_ke::{
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::accounts::{AccountError, is_scope};
+use super::accounts::AccountError;
 use super::limits::{Limits, Peer, wait};
 use super::proof::{Covered, Shown, check_time};
-use super::scheme::{NAME, WINDOW_SECS, live};
+use super::rules::{DeskRules, Registration};
+use super::scheme::{NAME, live};
 use super::sessions::Sessions;
 use super::setup::REGISTRATION_BYTES;
 use super::suite::{MAX_MESSAGE_BYTES, Members, REFERENCE_CHARS, Random, Suite, decoded, encoded, reference};
@@ -33,90 +34,9 @@ use crate::body::{Body, whole};
 use crate::failure::Failure;
 use crate::json::{is_json, said};
 use crate::problem::{STORE_UNAVAILABLE, UNAVAILABLE, problem};
-use crate::target::check_path;
 
 /// What the seals of logins are for.
 const KIND: &str = "chio-session-login-v1";
-
-/// How long a login may take at most, in seconds.
-pub const MAX_LOGIN_SECS: u64 = 60;
-
-/// Who may register.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Registration {
-    /// Nobody.
-    #[default]
-    Closed,
-    /// Who has an invitation.
-    Invited,
-    /// Everybody, under a name that nobody has.
-    Open,
-}
-
-/// What a desk goes by.
-#[derive(Clone, Debug)]
-pub struct DeskRules {
-    /// What its paths begin with: `/session`.
-    pub prefix: String,
-    /// Who may register.
-    pub registration: Registration,
-    /// What sessions of those are for who register without an invitation.
-    pub scope: Option<String>,
-    /// How long a session lasts, in seconds.
-    pub session_secs: u64,
-    /// How long a login may take, in seconds: at most [`MAX_LOGIN_SECS`].
-    pub login_secs: u64,
-    /// How far the time of a logout may be from now, in seconds.
-    pub window_secs: u64,
-    /// How many sessions a user may have.
-    pub sessions_of_user: u64,
-    /// How many logins may be under way.
-    pub logins: u64,
-    /// How many of them may come from one address.
-    pub logins_of_peer: u64,
-    /// How many registrations and logins may begin in a minute from one address.
-    pub starts_of_peer: u64,
-    /// How many of them for one user.
-    pub starts_of_peer_for_user: u64,
-}
-
-impl Default for DeskRules {
-    fn default() -> Self {
-        Self {
-            prefix: "/session".to_owned(),
-            registration: Registration::Closed,
-            scope: None,
-            session_secs: 3600,
-            login_secs: MAX_LOGIN_SECS,
-            window_secs: WINDOW_SECS,
-            sessions_of_user: 64,
-            logins: 10_000,
-            logins_of_peer: 64,
-            starts_of_peer: 60,
-            starts_of_peer_for_user: 10,
-        }
-    }
-}
-
-impl DeskRules {
-    /// Fails where they are none.
-    pub fn check(&self) -> Result<(), &'static str> {
-        let is_path = self.prefix.len() <= 256
-            && self.prefix.len() > 1
-            && !self.prefix.ends_with('/')
-            && check_path(&self.prefix).is_ok();
-        if !is_path {
-            return Err("the prefix is a path such as `/session`, without a `/` at its end");
-        }
-        if !self.scope.as_deref().is_none_or(is_scope) {
-            return Err("a scope is names with single spaces between them");
-        }
-        if !(1..=MAX_LOGIN_SECS).contains(&self.login_secs) {
-            return Err("a login takes at most 60 s");
-        }
-        Ok(())
-    }
-}
 
 /// Why something is refused.
 enum No {
@@ -317,6 +237,11 @@ impl SessionDesk {
             (Registration::Invited, "") => return Err(No::NotInvited),
             (Registration::Open, "") => (self.0.rules.scope.clone(), false),
             (_, code) => {
+                // Before anything else is changed: whoever cuts this short then has ended the sessions and no more, and
+                // the invitation still counts.
+                if accounts.invited(code, &user, came.now).await?.replaces {
+                    accounts.end_all(&user, came.now).await?;
+                }
                 let invitation = accounts.use_up(code, &user, came.now).await?;
                 (invitation.scope, invitation.replaces)
             }
@@ -393,22 +318,14 @@ impl SessionDesk {
             Some((User::parse(&pending.user)?, Zeroizing::new(finished.session_key.to_vec())))
         };
         let (user, session_key) = opened().ok_or_else(failed)?;
-        // The password that this login was begun with must still be the account's: before the session is kept, and after. A
-        // registration that comes in between ends the session, or is seen here.
-        let account = || async {
-            let entry = accounts.account(&user, now).await?;
-            Ok::<_, KernelError>(entry.filter(|entry| Digest::of(&entry.value) == pending.account))
-        };
-        let entry = account().await?.ok_or_else(failed)?;
+        // The password that this login was begun with must still be the account's. A registration that comes between this and
+        // the session leaves one that is of another account, which `Sessions::find` refuses.
+        let entry = accounts.still(&user, pending.account, now).await?.ok_or_else(failed)?;
         let AccountValue { scope, .. } = read(&entry.value).ok_or(No::Down)?;
         let rules = &self.0.rules;
         let size = (rules.session_secs, rules.sessions_of_user);
-        let session = sessions.open(&user, scope.clone(), &session_key, size, now).await?;
+        let session = sessions.open((&user, pending.account), scope.clone(), &session_key, size, now).await?;
         let session = session.ok_or(No::TooMany(rules.session_secs))?;
-        if account().await?.is_none() {
-            accounts.end(Digest::of(session.session.as_bytes()), now).await?;
-            return Err(failed());
-        }
         self.record("login", "login", Some(user.as_str()), now);
         let mut answer = json!({ "session": session.session, "expires_at": session.expires_at });
         if let (Some(scope), Some(answer)) = (scope, answer.as_object_mut()) {

@@ -19,13 +19,16 @@ pub mod scheme;
 
 mod limits;
 
+pub mod rules;
+
 pub mod desk;
 
 pub mod client;
 
 pub use self::accounts::{Accounts, Invitation};
 pub use self::client::{ClientSession, Stretch};
-pub use self::desk::{DeskRules, Registration, SessionDesk};
+pub use self::desk::SessionDesk;
+pub use self::rules::{DeskRules, Registration};
 pub use self::scheme::SessionMac;
 pub use self::sessions::Sessions;
 pub use self::setup::Setup;

@@ -23,6 +23,9 @@ use crate::origin::Origin;
 /// How many are remembered.
 const REMEMBERED: usize = 4096;
 
+/// How many seconds a session is remembered before its record is read again, and that of its account.
+const REMEMBERED_SECS: u64 = 60;
+
 /// What the seals of sessions are for.
 const KIND: &str = "chio-session-record-v1";
 
@@ -85,7 +88,7 @@ struct Inner {
     origin: String,
     kernel: Kernel,
     clock: Box<dyn Clock>,
-    live: Mutex<LruCache<Digest, Arc<Live>>>,
+    live: Mutex<LruCache<Digest, (Arc<Live>, u64)>>,
 }
 
 impl fmt::Debug for Sessions {
@@ -135,10 +138,10 @@ impl Sessions {
         &self.0.origin
     }
 
-    /// Opens a session of a user, by the key that the login has agreed on. None where the user has as many as one may have.
+    /// Opens a session of a user and an account, by the key that the login has agreed on. None where the user has as many as one may have.
     pub(super) async fn open(
         &self,
-        user: &User,
+        (user, account): (&User, Digest),
         scope: Option<String>,
         session_key: &[u8],
         (life, of_user): (u64, u64),
@@ -150,7 +153,7 @@ impl Sessions {
         let key = proof_key(session_key, &self.0.origin, &session, user.as_str()).ok_or_else(failed)?;
         let (user_name, trace) = (user.as_str().to_owned(), self.0.kernel.new_nonce()?);
         let mut value =
-            SessionValue { user: user_name, scope, opened_at: now, expires_at, trace, sealed: String::new() };
+            SessionValue { user: user_name, account, scope, opened_at: now, expires_at, trace, sealed: String::new() };
         let sealed = self.0.setup.seal(KIND, id, &value.about(&self.0.origin), &*key).ok_or_else(failed)?;
         value.sealed = encoded(&sealed);
         let entry = Entry { key: id, owner: user.id(), value: bytes(&value), until: Some(expires_at) };
@@ -161,27 +164,34 @@ impl Sessions {
         }
     }
 
-    /// The session with that reference, where it is open. What is remembered of it says nothing of a revocation, which the
-    /// kernel asks for at every call.
+    /// The session with that reference, where it is open and its account is the one that has opened it: whoever replaces a
+    /// password ends the sessions, and this is for those that they could not be told of. What is remembered says nothing of
+    /// a revocation, which the kernel asks for at every call.
     pub(super) async fn find(&self, session: &str, now: u64) -> Result<Option<Arc<Live>>, KernelError> {
         if session.len() != REFERENCE_CHARS || decoded(session).is_none_or(|bytes| bytes.len() != REFERENCE_BYTES) {
             return Ok(None);
         }
         let id = Digest::of(session.as_bytes());
         let remembered = self.0.live.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-        if let Some(live) = remembered {
+        if let Some((live, read_at)) = remembered
+            && now < read_at.saturating_add(REMEMBERED_SECS)
+        {
             return Ok(Some(live));
         }
         let entry = self.0.accounts.records.get(Table::Session, id, now).await?;
-        let live = entry.and_then(|entry| self.opened(id, &entry.value)).map(Arc::new);
+        let Some(value) = entry.and_then(|entry| read::<SessionValue>(&entry.value)) else { return Ok(None) };
+        let Some(user) = User::parse(&value.user) else { return Ok(None) };
+        if self.0.accounts.still(&user, value.account, now).await?.is_none() {
+            return Ok(None);
+        }
+        let live = self.opened(id, value).map(Arc::new);
         if let Some(live) = &live {
-            self.0.live.lock().unwrap_or_else(PoisonError::into_inner).put(id, Arc::clone(live));
+            self.0.live.lock().unwrap_or_else(PoisonError::into_inner).put(id, (Arc::clone(live), now));
         }
         Ok(live)
     }
 
-    fn opened(&self, id: Digest, value: &[u8]) -> Option<Live> {
-        let value: SessionValue = read(value)?;
+    fn opened(&self, id: Digest, value: SessionValue) -> Option<Live> {
         let key = self.0.setup.open(KIND, id, &value.about(&self.0.origin), decoded(&value.sealed)?)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let SessionValue { user, scope, expires_at, trace, .. } = value;

@@ -40,6 +40,8 @@ pub(super) struct LoginValue {
 #[serde(deny_unknown_fields)]
 pub(super) struct SessionValue {
     pub(super) user: String,
+    /// The digest of the account that has opened it: it ends with that.
+    pub(super) account: Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) scope: Option<String>,
     pub(super) opened_at: u64,
@@ -59,7 +61,7 @@ impl LoginValue {
 impl SessionValue {
     /// What its seal is bound to besides its key.
     pub(super) fn about(&self, origin: &str) -> String {
-        text(&(&self.user, &self.scope, self.opened_at, self.expires_at, &self.trace, origin))
+        text(&(&self.user, &self.account, &self.scope, self.opened_at, self.expires_at, &self.trace, origin))
     }
 }
 

@@ -136,7 +136,8 @@ async fn a_person_enrols_a_key_and_an_operator_turns_it_away() {
     says(&place, &format!("device ban gateway.db -- {id}"), 0, "banned");
     says(&place, "--json device list gateway.db", 0, "\"status\":\"banned\"");
     says(&place, &request("phone.key"), 3, "device_banned");
-    says(&place, &enroll("phone.key"), 1, "device_banned");
+    says(&place, &enroll("phone.key"), 1, "is there already, and was kept");
+    says(&place, &format!("{} --force", enroll("phone.key")), 1, "device_banned");
     says(&place, &format!("device reinstate gateway.db -- {id}"), 0, "welcome");
     says(&place, &request("phone.key"), 0, "ok");
     // By another word for the same.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use chio_core::digest::Digest;
 use chio_http::guard::BODY_LIMIT;
 use chio_http::opaque::client::{self, Asked, ClientError, Place, Reply, Transport};
-use chio_http::opaque::desk::{DeskRules, Registration};
+use chio_http::opaque::rules::{DeskRules, Registration};
 use chio_http::opaque::{Accounts, ClientSession, Invitation, SessionDesk, SessionMac, Sessions, Setup, Stretch, User};
 use chio_http::origin::Origin;
 use chio_http::{Body, GuardLayer, Guarded, GuardedService, HttpGuard};
@@ -646,6 +646,27 @@ async fn a_record_that_was_changed_opens_no_session() {
     shared.records.put(Table::Session, moved, None, room, NOW).await.unwrap();
     assert_eq!(gateway.send(get(&headers(&other))).await.answer(), unknown);
     assert_eq!(gateway.send(get(&headers(&session))).await.status, 200);
+}
+
+/// Whoever replaces a password ends the sessions. One that it did not reach ends by itself.
+#[tokio::test]
+async fn a_session_ends_with_the_account_that_opened_it() {
+    let (shared, mut one, session) = with_alice().await;
+    assert_eq!(one.send(get(&headers(&session))).await.status, 200);
+    let entry = shared.records.get(Table::Account, user("alice").id(), NOW).await.unwrap().unwrap();
+    let value = String::from_utf8(entry.value.clone()).unwrap().replace("orders read", "orders").into_bytes();
+    let (room, other) = (Room { table: 100, owner: 100 }, Entry { value, ..entry.clone() });
+    let put = shared.records.put(Table::Account, other, Some(&entry.value), room, NOW).await;
+    assert_eq!(put, Ok(Put::Kept));
+    let unknown = answer(401, "capability_malformed", "invalid_token");
+    let mut two = shared.gateway(open());
+    assert_eq!(two.send(get(&headers(&session))).await.answer(), unknown);
+    // What is remembered is read again after a minute.
+    let later = |at| session.headers(&asked("GET", "/orders/1", b""), at).unwrap();
+    shared.clock.set(NOW + 59);
+    assert_eq!(one.send(get(&later(NOW + 59))).await.status, 200);
+    shared.clock.set(NOW + 60);
+    assert_eq!(one.send(get(&later(NOW + 60))).await.answer(), unknown);
 }
 
 #[tokio::test]

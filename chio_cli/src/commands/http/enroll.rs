@@ -18,7 +18,7 @@ use crate::exit::{Exit, Failure, printable};
 use crate::files;
 use crate::print::{BOLD, DIM, Printer, RESET};
 use crate::source;
-use crate::write::{self, Audience};
+use crate::write::{Audience, Pending};
 
 pub(super) fn run(args: &Enroll, printer: &Printer) -> Result<Exit, Failure> {
     source::read_once([args.key.is_standard_input(), args.token.is_standard_input()])?;
@@ -27,6 +27,7 @@ pub(super) fn run(args: &Enroll, printer: &Printer) -> Result<Exit, Failure> {
         return Err(Failure::usage("a device has a key of P-256 or Ed25519", "chio keygen --algorithm p256"));
     }
     let origin = origin_of(&args.url)?;
+    let kept = Pending::new(&args.out, Audience::Everyone, args.force)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(error, "this machine has no room for it"))?;
     let post = Post { origin: origin.as_str().to_owned() };
@@ -34,7 +35,7 @@ pub(super) fn run(args: &Enroll, printer: &Printer) -> Result<Exit, Failure> {
     let enrolled = enrolled.map_err(|error| {
         Failure::new(error, "check the token and the origin; a session that has a device already takes no other")
     })?;
-    write::write(&args.out, format!("{}\n", enrolled.to_json()).as_bytes(), Audience::Everyone, true)?;
+    kept.finish(format!("{}\n", enrolled.to_json()).as_bytes())?;
     let mut told = format!("{BOLD}{}{RESET}\n", enrolled.id());
     let _ = writeln!(told, "{DIM}Enrolled. Its requests:{RESET}");
     let _ = writeln!(

@@ -89,6 +89,14 @@ pub(super) fn publish(args: &StatePublish, printer: &Printer) -> Result<Exit, Fa
     let key = files::read_key(&args.key)?;
     let issuer = key.public_key().to_string();
     let now = at(None)?;
+    // A list is published again and again under one name. What is no list of this key is somebody's who needs it.
+    if args.out.symlink_metadata().is_ok() {
+        let there = Source::File(args.out.clone()).read("the list", MAX_REVOCATION_LIST_BYTES);
+        if !there.is_ok_and(|there| RevocationList::verify(&there, &key.public_key()).is_ok()) {
+            let what = format!("`{}` is there already, is no list of this key, and was kept", args.out.display());
+            return Err(Failure::new(what, "name another file, or remove that one"));
+        }
+    }
     let state = beside(&args.state, now)?;
     let mut revoked = Vec::new();
     let mut unnamed: u64 = 0;

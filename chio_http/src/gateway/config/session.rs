@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::values::{Count, Reference, Seconds};
-use crate::opaque::desk::{self, DeskRules};
+use crate::opaque::rules::{self, DeskRules};
 
 /// `[session]`
 #[derive(Clone, Debug, Deserialize)]
@@ -69,9 +69,9 @@ impl Session {
         DeskRules {
             prefix: self.prefix.clone(),
             registration: match self.registration {
-                Registration::Closed => desk::Registration::Closed,
-                Registration::Invited => desk::Registration::Invited,
-                Registration::Open => desk::Registration::Open,
+                Registration::Closed => rules::Registration::Closed,
+                Registration::Invited => rules::Registration::Invited,
+                Registration::Open => rules::Registration::Open,
             },
             scope: self.scope.clone(),
             session_secs: self.session_secs.seconds(),
