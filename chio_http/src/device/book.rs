@@ -252,6 +252,11 @@ impl DeviceBook {
         let kept = match put {
             Ok(put @ (Put::Kept | Put::Differs)) => {
                 if !self.keep(token, device.id, now).await? {
+                    // Another gateway's clock is more than a minute ahead, and the session was given away by it.
+                    if put == Put::Kept {
+                        let gone = self.records.take(Table::Device, device.id.0, now).await;
+                        gone.map_err(|error| failed(&error))?;
+                    }
                     return Err(Failure::Device(DeviceError::Taken));
                 }
                 return Ok(if put == Put::Kept { Enrolled::New } else { Enrolled::Before });

@@ -20,6 +20,8 @@ enum At {
     Pages,
     /// While the password is replaced, somebody opens a session.
     Login,
+    /// A session that is held for a device is another's before it can be kept for it.
+    Another,
 }
 
 #[derive(Default)]
@@ -65,6 +67,11 @@ impl Records for Faulty {
             Some(At::Login) if table == Table::Account => Box::pin(async move {
                 let session = Entry { key: Digest::of(b"meanwhile"), value: b"{}".to_vec(), ..entry.clone() };
                 assert_eq!(self.records.put(Table::Session, session, None, room, now).await, Ok(Put::Kept));
+                self.records.put(table, entry, replaces, room, now).await
+            }),
+            Some(At::Another) if table == Table::Binding && replaces.is_some() => Box::pin(async move {
+                let another = Entry { value: b"another".to_vec(), ..entry.clone() };
+                assert_eq!(self.records.put(table, another, replaces, room, now).await, Ok(Put::Kept));
                 self.records.put(table, entry, replaces, room, now).await
             }),
             _ => self.records.put(table, entry, replaces, room, now),
@@ -229,6 +236,12 @@ async fn an_enrolment_that_is_cut_short_takes_the_session_from_nobody() {
     records.fails(None);
     assert!(enrolls(&owner, NOW + 59).await.is_err());
     enrolls(&owner, NOW + 60).await.unwrap();
+    let session = records.list(Table::Binding, None, None, NOW + 60).await.unwrap().items[0].key;
     // It is the owner's from then on, and by an enrolment that was not cut short for good.
     assert!(enrolls(&thief, NOW + 500).await.is_err());
+    // Who loses it after all is no device that could be used in another session.
+    records.take(Table::Binding, session, NOW + 500).await.unwrap().unwrap();
+    records.fails(At::Another);
+    assert!(enrolls(&thief, NOW + 500).await.is_err());
+    assert_eq!(records.list(Table::Device, None, None, NOW + 500).await.unwrap().items.len(), 1);
 }
