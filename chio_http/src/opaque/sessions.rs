@@ -138,7 +138,8 @@ impl Sessions {
         &self.0.origin
     }
 
-    /// Opens a session of a user and an account, by the key that the login has agreed on. None where the user has as many as one may have.
+    /// Opens a session of a user and an account, by the key that the login has agreed on. None where the user has as many as
+    /// one may have.
     pub(super) async fn open(
         &self,
         (user, account): (&User, Digest),
