@@ -229,14 +229,19 @@ where
     }
 }
 
-/// Bytes that something goes with for as long as any of them is held, also where they were passed on.
-pub(crate) struct Held<T> {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) _held: T,
+struct Held<B, T> {
+    bytes: B,
+    _with: T,
 }
 
-impl<T> AsRef<[u8]> for Held<T> {
+impl<B: AsRef<[u8]>, T> AsRef<[u8]> for Held<B, T> {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
     }
+}
+
+/// Bytes that something goes with until the last of them is let go, also where they were passed on: HTTP/2 has them in a
+/// buffer until the client takes them.
+pub(crate) fn held(bytes: impl AsRef<[u8]> + Send + 'static, with: impl Send + 'static) -> Bytes {
+    Bytes::from_owner(Held { bytes, _with: with })
 }

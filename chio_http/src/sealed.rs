@@ -18,7 +18,7 @@ use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::body::{Body, Held, whole};
+use crate::body::{Body, held, whole};
 use crate::client::Answer;
 use crate::problem::problem;
 
@@ -119,7 +119,7 @@ impl ToSeal {
         let kib = u32::try_from(sealed.len().div_ceil(1024)).unwrap_or(u32::MAX);
         let kept = self.room.split(usize::try_from(kib).unwrap_or(usize::MAX).min(self.room.num_permits()));
         let length = sealed.len();
-        let mut outer = Response::new(Body::whole(Bytes::from_owner(Held { bytes: sealed, _held: kept })));
+        let mut outer = Response::new(Body::whole(held(sealed, kept)));
         *outer.status_mut() = outer_status(parts.status);
         *outer.extensions_mut() = parts.extensions;
         let headers = outer.headers_mut();

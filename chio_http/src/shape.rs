@@ -70,12 +70,12 @@ pub(crate) fn is_form(headers: &HeaderMap) -> Result<bool, Refusal> {
             continue;
         }
         is_form = true;
-        let charsets =
+        let mut charsets =
             value.split([';', ',']).filter_map(|one| one.split_once('=')).filter(|(name, _)| name.trim() == "charset");
         let is_known = |(_, charset): (&str, &str)| {
             ["utf-8", "utf8", "us-ascii", "iso-8859-1"].contains(&charset.trim().trim_matches('"'))
         };
-        if !charsets.into_iter().all(is_known) {
+        if !charsets.all(is_known) {
             return Err(Refusal::Ambiguous("a form is in UTF-8"));
         }
     }

@@ -166,9 +166,9 @@ pub(crate) fn names_a_credential(text: &str) -> bool {
             name.iter_mut().filter(|byte| b". [".contains(byte)).for_each(|byte| *byte = b'_');
             name == NAME.as_bytes()
         };
-        // Where a C string ends, and where an array begins.
-        let before = |end: &[u8]| read.split(|byte| end.contains(byte)).next().unwrap_or_default();
-        is_it(&read) || is_it(before(b"\0")) || is_it(before(b"\0["))
+        // Up to where a C string ends, and where an array begins.
+        let name = read.split(|byte| *byte == 0).next().unwrap_or_default();
+        is_it(name) || is_it(name.split(|byte| *byte == b'[').next().unwrap_or_default())
     })
 }
 

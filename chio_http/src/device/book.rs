@@ -181,8 +181,9 @@ impl DeviceBook {
                     Standing::Suspended { until } if until <= now => {}
                     _ => return Ok(()),
                 }
-                self.bind(token, id, until(token, now), now).await?;
-                self.know(token.session(), (id, until(token, now)));
+                let until = until(token, now);
+                self.bind(token, id, until, now).await?;
+                self.know(token.session(), (id, until));
                 Ok(())
             }
         }

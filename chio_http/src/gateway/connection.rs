@@ -22,7 +22,7 @@ use super::limits::ServeOptions;
 use super::metrics::Metrics;
 use super::peer::Peer;
 use super::proxy::close;
-use crate::body::{Body, BodyError};
+use crate::body::{Body, BodyError, held};
 use crate::client_certificate::ClientCertificate;
 
 /// How much of an answer is handed on at once: whoever takes less of it within the time is taken not to read it.
@@ -34,8 +34,6 @@ struct Counts {
     /// Requests that came, and those that are done with: their answers were sent to the end.
     came: AtomicU64,
     done: AtomicU64,
-    /// Parts of answers that were asked for.
-    polls: AtomicU64,
     /// How often it was looked at.
     looks: AtomicU64,
     /// Answers of which the client has a part to take and has taken none since a look: an even one, or an odd one.
@@ -44,12 +42,8 @@ struct Counts {
 }
 
 impl Counts {
-    fn is_idle(&self) -> bool {
-        self.done.load(Ordering::Relaxed) == self.came.load(Ordering::Relaxed)
-    }
-
-    fn moves(&self) -> (u64, u64) {
-        (self.came.load(Ordering::Relaxed), self.polls.load(Ordering::Relaxed))
+    fn requests(&self) -> (u64, u64) {
+        (self.came.load(Ordering::Relaxed), self.done.load(Ordering::Relaxed))
     }
 
     fn since(&self, look: u64) -> &AtomicU64 {
@@ -147,9 +141,10 @@ async fn watched<F: Future>(
 ) {
     let mut is_ending = false;
     loop {
-        let before = counts.moves();
+        let before = counts.requests();
+        let (came, done) = before;
         // hyper's own time-out begins with the first byte.
-        let patience = if before.0 == 0 { options.head_timeout } else { options.idle_timeout };
+        let patience = if came == 0 { options.head_timeout } else { options.idle_timeout };
         tokio::select! {
             // How a connection ends is its client's affair.
             _ = serving.as_mut() => return,
@@ -161,7 +156,7 @@ async fn watched<F: Future>(
                 if counts.is_left_unread() {
                     return;
                 }
-                if counts.is_idle() && counts.moves() == before {
+                if came == done && counts.requests() == before {
                     if is_ending {
                         return;
                     }
@@ -218,25 +213,12 @@ struct Ending {
     under_way: Arc<UnderWay>,
 }
 
-/// A part of an answer. HTTP/2 has it in a buffer until the client takes it.
-struct Part {
-    bytes: Bytes,
-    _under_way: Arc<UnderWay>,
-}
-
-impl AsRef<[u8]> for Part {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl HttpBody for Ending {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        this.under_way.counts.polls.fetch_add(1, Ordering::Relaxed);
         if this.rest.is_empty() {
             let polled = Pin::new(&mut this.body).poll_frame(context);
             this.under_way.waits_for_client(polled.is_ready());
@@ -247,9 +229,8 @@ impl HttpBody for Ending {
         } else {
             this.under_way.waits_for_client(true);
         }
-        let bytes = this.rest.split_to(this.rest.len().min(PART));
-        let part = Part { bytes, _under_way: Arc::clone(&this.under_way) };
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(part)))))
+        let part = this.rest.split_to(this.rest.len().min(PART));
+        Poll::Ready(Some(Ok(Frame::data(held(part, Arc::clone(&this.under_way))))))
     }
 
     fn is_end_stream(&self) -> bool {

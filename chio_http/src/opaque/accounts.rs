@@ -142,10 +142,13 @@ impl Accounts {
         invitation.filter(|invitation| invitation.user == user.as_str()).ok_or(AccountError::NotInvited)
     }
 
-    /// Uses an invitation up: of several who do, one has it.
+    /// Uses an invitation up: of several who do, one has it. Where it replaces an account, the sessions of that end before
+    /// anything else is changed: whoever cuts this short then has ended them and no more, and the invitation still counts.
     pub(super) async fn use_up(&self, code: &str, user: &User, now: u64) -> Result<InvitationValue, AccountError> {
         // One that is for somebody else is not taken from them.
-        self.invited(code, user, now).await?;
+        if self.invited(code, user, now).await?.replaces {
+            self.end_all(user, now).await?;
+        }
         let taken = self.records.take(Table::Challenge, of_code(code), now).await?;
         taken.and_then(|entry| read(&entry.value)).ok_or(AccountError::NotInvited)
     }

@@ -237,11 +237,6 @@ impl SessionDesk {
             (Registration::Invited, "") => return Err(No::NotInvited),
             (Registration::Open, "") => (self.0.rules.scope.clone(), false),
             (_, code) => {
-                // Before anything else is changed: whoever cuts this short then has ended the sessions and no more, and
-                // the invitation still counts.
-                if accounts.invited(code, &user, came.now).await?.replaces {
-                    accounts.end_all(&user, came.now).await?;
-                }
                 let invitation = accounts.use_up(code, &user, came.now).await?;
                 (invitation.scope, invitation.replaces)
             }

@@ -8,6 +8,7 @@ use chio_http::Body;
 use chio_http::dpop::{ProofClaims, signed_digest};
 use chio_http::guard::BODIES_LIMIT;
 use chio_http::sealed::{MEDIA_TYPE, OpenError, ResponseSecret, Sealing, open};
+use hyper::body::Body as _;
 use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
 use tower_service::Service as _;
@@ -151,7 +152,15 @@ async fn no_more_answers_are_held_than_there_is_room_for() {
     let held = world.service.call(asking("GET", "/orders/1", &secret()).1).await.unwrap();
     let got = world.send(asking("GET", "/orders/1", &secret()).1).await;
     assert_eq!((got.status, world.seen()), (503, 1), "it is refused before it has an effect");
-    drop(held);
+    // Nor is there room while it is in some buffer, on its way.
+    let mut body = held.into_body();
+    let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await;
+    let bytes = frame.unwrap().unwrap().into_data().unwrap();
+    drop(body);
+    let rest = bytes.slice(1..);
+    drop(bytes);
+    assert_eq!(world.send(asking("GET", "/orders/1", &secret()).1).await.status, 503);
+    drop(rest);
     assert_eq!(world.send(asking("GET", "/orders/1", &secret()).1).await.header("content-type"), MEDIA_TYPE);
 }
 

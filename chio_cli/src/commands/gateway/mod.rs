@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Gateway, printer: &Printer) -> Result<Exit, Failure> {
     let services = proxies.into_iter().map(service).collect();
     let workers = Workers::start(count).map_err(no_thread)?;
     reload::warn(&rollouts.now());
-    let reload = Reload::new(from.clone(), (text, config.clone()), rollouts);
+    let reload = Reload::new(from.clone(), text, rollouts);
     let served = runtime.block_on(listen(&config, (&workers, &options), services, &metrics, (readiness, reload)));
     drop(workers);
     runtime.shutdown_background();

@@ -41,12 +41,12 @@ pub(super) fn warn(rollout: &Rollout) {
 pub(super) struct Reload {
     source: Source,
     /// As it was at the start.
-    begun_with: (String, Config),
+    begun_with: String,
     rollouts: Rollouts,
 }
 
 impl Reload {
-    pub(super) fn new(source: Source, begun_with: (String, Config), rollouts: Rollouts) -> Self {
+    pub(super) fn new(source: Source, begun_with: String, rollouts: Rollouts) -> Self {
         Self { source, begun_with, rollouts }
     }
 
@@ -70,13 +70,13 @@ impl Reload {
             tracing::error!("the configuration came by standard input, and cannot be read again");
             return;
         }
-        let (begun_text, begun) = &self.begun_with;
         let read = text(&self.source).and_then(|text| {
             let config = configuration(&self.source, &text)?;
-            for name in changed(begun_text, &text) {
+            for name in changed(&self.begun_with, &text) {
                 tracing::warn!("`{name}` is another than at the start: it takes a restart");
             }
             // The new rules are for the routes, the schemes and the profiles that there are, not for those that the file has.
+            let begun = configuration(&self.source, &self.begun_with)?;
             let config = begun.with_rollout_of(&config).map_err(|error| wrong_at(&self.source, &text, error))?;
             rollout(&self.source, &text, &config)
         });

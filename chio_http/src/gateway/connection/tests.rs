@@ -8,7 +8,6 @@ use tokio::io::duplex;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::*;
-use crate::body::Held;
 
 const LONG: usize = 1 << 20;
 
@@ -41,7 +40,7 @@ impl Service<Request<Body>> for Answers {
         let permit = self.0.clone();
         Box::pin(async move {
             Ok(Response::new(match request.uri().path() {
-                "/long" => Body::whole(Bytes::from_owner(Held { bytes: vec![b'a'; LONG], _held: Given(permit) })),
+                "/long" => Body::whole(held(vec![b'a'; LONG], Given(permit))),
                 "/never" => std::future::pending().await,
                 _ => Body::whole("short"),
             }))
